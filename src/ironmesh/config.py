@@ -1,0 +1,172 @@
+"""What a node is told at start: one frozen, validated object.
+
+Only the command line reads the environment; everything below gets a `NodeConfig`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from ironmesh.errors import ConfigError
+from ironmesh.types import Secret
+
+DEFAULT_PORT: Final = 8765
+MIN_PASSPHRASE_CHARS: Final = 12
+MAX_NAME_BYTES: Final = 64
+"""Our own names; names of others may be longer (256 characters on the 0.8 wire)."""
+
+_NAME: Final = re.compile(r"(?!\.)[\w.\-]+")
+_VERSION: Final = re.compile(r"ironmesh/(\d{1,6})\.(\d{1,6})(?:\.\d{1,6})*")
+
+
+def check_name(name: str) -> str:
+    """Return `name` if a node of ours may have it.
+
+    Raises:
+        ConfigError: empty, over 64 bytes of UTF-8, or other characters than letters, digits, `-_.`.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"the name {name!r} is not usable", "use letters, digits, '-', '_' and '.'"
+        )
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise ConfigError(
+            f"the name is longer than {MAX_NAME_BYTES} bytes", "choose a shorter --name"
+        )
+    return name
+
+
+def parse_protocol_version(text: str) -> tuple[int, int]:
+    """Return (major, minor) of `ironmesh/X.Y[.Z]`; (0, 0) for anything else, as 0.8 nodes do."""
+    match = _VERSION.fullmatch(text)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+class LegacyMode(StrEnum):
+    """Who may speak the published 0.8 wire with us."""
+
+    OFF = "off"
+    NAMED = "named"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class KdfCost:
+    """Cost of one Argon2id derivation."""
+
+    passes: int = 3
+    memory_bytes: int = 256 * 1024 * 1024
+
+
+MODERATE_KDF: Final = KdfCost()
+"""About half a second on a small server: what key files use."""
+MINIMAL_KDF: Final = KdfCost(passes=1, memory_bytes=8 * 1024)
+"""For tests and for throw-away identities whose passphrase is random."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAddress:
+    """An address of a peer that the operator gave."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> PeerAddress:
+        """Parse `host:port`, `host` (port 8765), or `[ipv6]:port`.
+
+        Raises:
+            ConfigError: malformed.
+        """
+        match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^:\[\]\s]+))(?::(\d{1,5}))?", text)
+        port = int(match[3]) if match and match[3] else DEFAULT_PORT
+        if not match or not 0 < port < 65536:
+            raise ConfigError(
+                f"{text!r} is not an address", "write host:port, or [address]:port for IPv6"
+            )
+        return cls(match[1] or match[2], port)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """Everything that a node needs to know before it starts."""
+
+    name: str
+    passphrase: Secret
+    """The mesh passphrase, UTF-8, at least 12 characters."""
+    home: Path = field(default_factory=lambda: Path.home() / ".ironmesh")
+    port: int = DEFAULT_PORT
+    """TCP port of the listener; 0 = any free one."""
+    bind: str = "0.0.0.0"  # noqa: S104 - a mesh node listens on the network
+    mdns: bool = True
+    allowed_peers: frozenset[str] | None = None
+    """Names that may be dialled and accepted; None = no list."""
+    open_discovery: bool = False
+    """Dial every node of this mesh that announces itself."""
+    peers: tuple[PeerAddress, ...] = ()
+    """Addresses to dial, besides those that discovery finds."""
+    allow_plaintext: bool = False
+    """Without a certificate of the operator's: listen on ws, dial wss and then ws."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    capabilities: tuple[str, ...] = ()
+    legacy: LegacyMode = LegacyMode.ALL
+    legacy_names: frozenset[str] = frozenset()
+    """With `LegacyMode.NAMED`: the names that may speak the 0.8 wire."""
+    legacy_passphrase: Secret | None = None
+    """The 0.8 wire's own passphrase; None = the mesh passphrase serves."""
+    legacy_same_passphrase: bool = False
+    keys_passphrase: Secret | None = None
+    """Opens the key file, where it is not the mesh passphrase."""
+    keys_path: Path | None = None
+    trust_path: Path | None = None
+    audit_path: Path | None = None
+    min_protocol_version: str = "ironmesh/0.3"
+    rekey_interval_s: float = 1800.0
+    """Seconds between key changes of a session; 0 = never."""
+    kdf: KdfCost = MODERATE_KDF
+    """Cost of a key file that is written anew."""
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if not 0 <= self.port < 65536:
+            raise ConfigError(f"port {self.port} is out of range", "use 1 to 65535")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ConfigError(
+                "a certificate needs its key and a key its certificate",
+                "give both --tls-cert and --tls-key",
+            )
+        if self.rekey_interval_s < 0:
+            raise ConfigError("the rekey interval is negative", "use seconds, or 0 for never")
+        if parse_protocol_version(self.min_protocol_version) == (0, 0):
+            raise ConfigError(
+                f"{self.min_protocol_version!r} is not a protocol version", "write ironmesh/X.Y"
+            )
+        if self.legacy is LegacyMode.NAMED and not self.legacy_names:
+            raise ConfigError(
+                "no names for the 0.8 wire", "write --allow-legacy=name1,name2 or --allow-legacy"
+            )
+
+    @property
+    def node_dir(self) -> Path:
+        """The folder of this node: keys, pins, audit log, certificate, socket."""
+        return self.home / "nodes" / self.name
+
+    @property
+    def keys_file(self) -> Path:
+        """The key file."""
+        return self.keys_path or self.node_dir / "keys.json"
+
+    @property
+    def trust_file(self) -> Path:
+        """The pin file."""
+        return self.trust_path or self.node_dir / "known_peers.json"
+
+    @property
+    def audit_file(self) -> Path:
+        """The audit log."""
+        return self.audit_path or self.node_dir / "audit.log"

@@ -1,0 +1,204 @@
+"""Every error that IronMesh raises, in one tree. The text of an error tells what to do next.
+
+`str(error)` is one line: what is wrong, and the fix. Foreign exceptions are translated where they
+arrive, once, and chained with `from`. Where the published package raised a `ValueError`, ours is
+one too.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ironmesh.types import Refusal
+
+
+class IronMeshError(Exception):
+    """Base of all errors of this package.
+
+    Args:
+        what: what is wrong, without a full stop.
+        fix: what the user does next, as one short sentence without a full stop; may be empty.
+    """
+
+    code: ClassVar[str] = "error"
+    """Stable short name, for `--json`, the control API and tests."""
+
+    def __init__(self, what: str, fix: str = "") -> None:
+        self.what = what
+        self.fix = fix
+        super().__init__(f"{what}: {fix}" if fix else what)
+
+
+# --- Configuration and start -------------------------------------------------------------------
+
+
+class ConfigError(IronMeshError, ValueError):
+    """A setting is unknown, malformed, or contradicts another one."""
+
+    code = "config"
+
+
+class NotBuiltError(ConfigError):
+    """A switch asks for a feature that this version does not have."""
+
+    code = "not_built"
+
+
+class PassphraseError(IronMeshError, ValueError):
+    """There is no usable passphrase: none given, too short, or a file that cannot be trusted."""
+
+    code = "passphrase"
+
+
+class NodeAlreadyRunningError(IronMeshError):
+    """Another process (or another agent of this one) runs the node of this name."""
+
+    code = "already_running"
+
+
+class PortInUseError(IronMeshError):
+    """The listener cannot bind its address."""
+
+    code = "port_in_use"
+
+
+# --- Files ---------------------------------------------------------------------------------------
+
+
+class KeyFileError(IronMeshError, ValueError):
+    """A key file cannot be used as it is. Nothing was overwritten."""
+
+    code = "key_file"
+
+
+class WrongPassphraseError(KeyFileError):
+    """The passphrase does not open the key file."""
+
+    code = "wrong_passphrase"
+
+
+class KeyFileExistsError(KeyFileError):
+    """A new identity would overwrite an existing one."""
+
+    code = "key_file_exists"
+
+
+class TrustFileError(IronMeshError):
+    """The pin file is damaged or was edited. Nothing was overwritten and nobody is trusted."""
+
+    code = "trust_file"
+
+
+class AuditError(IronMeshError):
+    """The audit log's chain is broken, or the log cannot be written."""
+
+    code = "audit"
+
+
+# --- Protocol ------------------------------------------------------------------------------------
+
+
+class ProtocolError(IronMeshError):
+    """Something is wrong with a conversation between two nodes."""
+
+    code = "protocol"
+
+
+class LocalProtocolError(ProtocolError):
+    """We misused a state machine: an input that its state does not allow. A bug of ours."""
+
+    code = "local_protocol"
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer sent something that it must not send.
+
+    Args:
+        reason: the named rejection; also the name of its counter.
+        what: what exactly was wrong, for the log; never holds a secret or a payload.
+    """
+
+    code = "remote_protocol"
+
+    def __init__(self, reason: Refusal, what: str, fix: str = "") -> None:
+        self.reason = reason
+        super().__init__(what, fix)
+
+
+class HandshakeError(RemoteProtocolError):
+    """The handshake ended without a session: refused by us, or by the peer."""
+
+    code = "handshake"
+
+
+# --- Transport -----------------------------------------------------------------------------------
+
+
+class TransportError(IronMeshError):
+    """Bytes could not be moved."""
+
+    code = "transport"
+
+
+class ConnectError(TransportError):
+    """The peer could not be reached at this address."""
+
+    code = "connect"
+
+
+class ConnectionClosed(TransportError):  # noqa: N818 - the field's usual name for it
+    """The connection ended.
+
+    Args:
+        close_code: WebSocket close code, or 0 where the transport has none.
+    """
+
+    code = "connection_closed"
+
+    def __init__(self, what: str, *, close_code: int = 0, is_clean: bool = False) -> None:
+        self.close_code = close_code
+        self.is_clean = is_clean
+        super().__init__(what)
+
+
+# --- Sending and the operator's side -------------------------------------------------------------
+
+
+class DeliveryError(IronMeshError):
+    """A message was not accepted for sending. Nothing was queued."""
+
+    code = "delivery"
+
+
+class UnknownPeerError(DeliveryError, ValueError):
+    """No peer has this name, or a node id is malformed."""
+
+    code = "unknown_peer"
+
+
+class MessageTooLargeError(DeliveryError, ValueError):
+    """The payload does not fit the wire."""
+
+    code = "too_large"
+
+
+class QueueFullError(DeliveryError):
+    """The queue for this peer is full."""
+
+    code = "queue_full"
+
+
+class NotRunningError(IronMeshError, RuntimeError):
+    """The node is not running."""
+
+    code = "not_running"
+
+
+class ControlError(IronMeshError):
+    """A call to a running node failed; `remote_code` is the code of its error."""
+
+    code = "control"
+
+    def __init__(self, what: str, fix: str = "", *, remote_code: str = "control") -> None:
+        self.remote_code = remote_code
+        super().__init__(what, fix)

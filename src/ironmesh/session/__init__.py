@@ -1,0 +1,1 @@
+"""Handshakes and established sessions as state machines: bytes in, values and bytes out."""

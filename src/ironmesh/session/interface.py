@@ -1,0 +1,201 @@
+"""What every wire offers to the node: a handshake for each role, then a channel.
+
+A handshake and a channel do no I/O and read no clock. The shell feeds them what arrived, writes
+what they return, and asks when they want to be woken:
+
+    units = handshake.start(now)                        # write these
+    units = handshake.receive(unit, now)                # for each unit that arrives
+    if handshake.claim is not None:                     # the peer proved who it is: decide
+        units, channel = handshake.accept(now)          # or handshake.refuse(reason, now)
+
+    opened = channel.open(unit, now)                    # for each unit that arrives
+    units = channel.seal(messages, now)                 # a list; one message is a list of one
+    channel.on_timer(now)                               # at channel.next_timer
+
+Only the writer of a link calls `seal`, so the order of sealing is the order on the wire. Control
+traffic (pings, key changes) stays inside the channel: `wants_write` says that `seal([])` has
+something to return. While `is_holding`, `seal` takes no messages: a key change is under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ironmesh.types import Instant, LinkInfo, Message, NodeId, Refusal, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class PeerClaim:
+    """What a peer proved (key) and said (the rest) in a verified handshake, before we accept it."""
+
+    node_id: NodeId
+    identity_public: bytes
+    """Ed25519 public key, 32 bytes; its possession is proved."""
+    name: str
+    """A claim: the trust room decides whether this key may use it."""
+    protocol_version: str
+    is_ours: bool
+    """The peer says, inside what it signed, that it runs this implementation."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAlive:
+    """The peer answered a ping."""
+
+    rtt_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PeerClosing:
+    """The peer said goodbye; the connection will end."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRefused:
+    """A unit, or a message in it, was dropped; the session goes on."""
+
+    reason: Refusal
+    detail: str
+    """For the log: never a secret, never a payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rekeyed:
+    """Both sides use a new session key from here on."""
+
+    count: int
+    """Key changes in this session so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerThrottled:
+    """The peer says that it dropped a frame because we sent too fast."""
+
+
+ChannelEvent = PeerAlive | PeerClosing | UnitRefused | Rekeyed | PeerThrottled
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What one unit held."""
+
+    messages: list[Message] = field(default_factory=list)
+    """In the order in which they arrived. Types that the mesh consumes are among them."""
+    events: list[ChannelEvent] = field(default_factory=list)
+
+
+class Channel(Protocol):
+    """An established session with one peer."""
+
+    @property
+    def link(self) -> LinkInfo:
+        """How this session works, for those above."""
+        ...
+
+    @property
+    def wants_write(self) -> bool:
+        """Control traffic waits: call `seal([], now)`."""
+        ...
+
+    @property
+    def is_holding(self) -> bool:
+        """A key change is under way: `seal` takes no messages until it is over."""
+        ...
+
+    @property
+    def next_timer(self) -> float | None:
+        """When to call `on_timer`, in monotonic seconds; None = never."""
+        ...
+
+    @property
+    def rekey_count(self) -> int:
+        """Key changes in this session so far."""
+        ...
+
+    def seal(self, messages: Sequence[Message], now: Instant) -> list[Unit]:
+        """Return the units to write: waiting control traffic first, then `messages`.
+
+        Raises:
+            MessageTooLargeError: a message does not fit; nothing of the list was sealed.
+            LocalProtocolError: messages while `is_holding`, or the channel is closed.
+        """
+        ...
+
+    def open(self, unit: Unit, now: Instant) -> Opened:
+        """Check and decrypt one unit.
+
+        Raises:
+            RemoteProtocolError: the session must end.
+        """
+        ...
+
+    def on_timer(self, now: Instant) -> None:
+        """Queue what is due: pings, key changes.
+
+        Raises:
+            RemoteProtocolError: the peer let a deadline pass and the session must end.
+        """
+        ...
+
+    def ping(self, now: Instant) -> None:
+        """Queue a ping; `PeerAlive` tells of the answer."""
+        ...
+
+    def rekey(self, now: Instant) -> bool:
+        """Start a key change; False when one is under way or the peer cannot."""
+        ...
+
+    def close(self, reason: str, now: Instant) -> list[Unit]:
+        """Return the goodbye to write last, and drop the keys."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """The end of a handshake: what is still to be written, and the channel."""
+
+    units: list[Unit]
+    channel: Channel
+
+
+class Handshake(Protocol):
+    """One side of a handshake, until it is accepted or refused."""
+
+    @property
+    def claim(self) -> PeerClaim | None:
+        """The verified peer, once the handshake got that far; then call `accept` or `refuse`."""
+        ...
+
+    @property
+    def deadline(self) -> float:
+        """When waiting for the next message becomes too long, in monotonic seconds."""
+        ...
+
+    def start(self, now: Instant) -> list[Unit]:
+        """Return what this side says first; may be nothing."""
+        ...
+
+    def receive(self, unit: Unit, now: Instant) -> list[Unit]:
+        """Take one message of the peer; return the answer.
+
+        Raises:
+            HandshakeError: the peer is refused or refused us; `parting_units` may hold last words.
+        """
+        ...
+
+    @property
+    def parting_units(self) -> list[Unit]:
+        """What to write before closing after a `HandshakeError`; often nothing."""
+        ...
+
+    def accept(self, now: Instant) -> Established:
+        """The peer may stay: finish, and return the channel."""
+        ...
+
+    def refuse(self, reason: Refusal, now: Instant) -> list[Unit]:
+        """The peer may not stay: return the last words; often nothing."""
+        ...

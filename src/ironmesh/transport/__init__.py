@@ -1,0 +1,1 @@
+"""Moving bytes: each transport offers the same small `Connection` and `Listener`."""

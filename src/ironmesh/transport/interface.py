@@ -1,0 +1,105 @@
+"""What every transport offers: connections that carry whole units in order, and listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ironmesh.types import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInfo:
+    """What is known of a connection before anybody proved anything."""
+
+    transport: str
+    """`websocket` or `memory`."""
+    remote_host: str
+    """The peer's address without brackets or zone; `memory` for the in-memory twin."""
+    remote_port: int
+    is_encrypted: bool
+    """TLS is under it."""
+    is_outgoing: bool
+    tls_fingerprint: bytes | None = None
+    """SHA-256 of the server's certificate (DER), where we dialled over TLS."""
+    is_radio: bool = False
+
+    @property
+    def remote_text(self) -> str:
+        """`host:port`, for people; IPv6 hosts in brackets."""
+        host = f"[{self.remote_host}]" if ":" in self.remote_host else self.remote_host
+        return f"{host}:{self.remote_port}"
+
+
+class Connection(Protocol):
+    """A connection that carries whole units, in order, both ways."""
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """Where it leads and how."""
+        ...
+
+    async def send(self, units: Sequence[Unit]) -> None:
+        """Write units in order; returns once the transport has room for more (backpressure).
+
+        Raises:
+            ConnectionClosed: the connection ended, or the peer did not read within the limit.
+        """
+        ...
+
+    async def receive(self) -> Unit:
+        """Return the next unit.
+
+        Raises:
+            ConnectionClosed: the connection ended.
+        """
+        ...
+
+    async def close(self, code: int = 1000) -> None:
+        """Close it; returns when it is closed, within 1 s. May be called twice."""
+        ...
+
+
+ConnectionHandler = Callable[[Connection], Awaitable[None]]
+"""Serves one incoming connection; when it returns, the connection is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address to listen on or to dial."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Listener(Protocol):
+    """Accepts connections until it is closed."""
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where it listens, with the real port."""
+        ...
+
+    async def close(self) -> None:
+        """Stop accepting and wait for the handlers to end; the port is free afterwards."""
+        ...
+
+
+class Door(Protocol):
+    """Decides about an incoming connection before any byte of it is read.
+
+    `admit` is called for each accepted connection, `settle` once when it is past the handshake or
+    gone. Both are cheap and synchronous.
+    """
+
+    def admit(self, remote_host: str) -> bool:
+        """Tell whether this connection may stay; False closes it at once."""
+        ...
+
+    def settle(self, remote_host: str) -> None:
+        """The connection is no longer half open."""
+        ...
