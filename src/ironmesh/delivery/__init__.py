@@ -1,0 +1,1 @@
+"""The promise: outbox and inbox as state machines."""
