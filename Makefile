@@ -1,0 +1,100 @@
+# One verb, one command; CI calls the same. `make help` lists them.
+
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell $(p) -c '' 2>/dev/null && echo $(p))) python3)
+UV_VERSION := 0.13.9
+
+PY := .venv/bin/python
+LOCKS := requirements-build.lock requirements.lock requirements-dev.lock
+# Stamps carry a checksum of what they were made from: a checkout's file times say nothing.
+sum = $(firstword $(shell cat $(1) | cksum))
+RUNTIME := .venv/.runtime-$(call sum,$(LOCKS))
+PROJECT := .venv/.project-$(call sum,pyproject.toml)
+DEV := .venv/.dev-$(call sum,$(LOCKS))
+FUZZ := .venv/.fuzz-$(call sum,requirements-fuzz.lock)
+PUBLISHED := .venv-published/.ready-$(call sum,tests/interop/requirements-published.lock)
+
+MATRIX := 3.11 3.12 3.13
+FUZZ_SECONDS ?= 5
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test unit check fuzz docs lock system test-matrix $(MATRIX:%=unit-%) format clean
+
+help: ## List the commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r n t; do printf '  make %-12s %s\n' "$$n" "$$t"; done
+
+setup: $(DEV) $(PROJECT) ## Make .venv with the project and its development tools
+
+demo: $(PROJECT) ## Two nodes find each other, shake hands and talk
+	@$(PY) -m ironmesh demo $(ARGS)
+
+test: $(DEV) $(PROJECT) $(PUBLISHED) system ## All tests, with branch coverage and stage times
+	@$(PY) scripts/stages.py -- $(ARGS)
+
+unit: $(DEV) $(PROJECT) ## Unit tests only
+	@$(PY) scripts/stages.py --only unit -- $(ARGS)
+
+check: $(DEV) $(PROJECT) ## Lint, format, types, import arrows, clean tracked files
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+	@$(PY) scripts/check_tracked.py
+
+format: $(DEV) ## Let ruff format and mend what it can
+	@.venv/bin/ruff check --fix-only --quiet .
+	@.venv/bin/ruff format .
+
+fuzz: $(FUZZ) $(PROJECT) ## Fuzz every decoder of network bytes (FUZZ_SECONDS each)
+	@$(PY) -m tests.fuzz.run --seconds $(FUZZ_SECONDS) $(ARGS)
+
+docs: $(PROJECT) ## Record docs/demo.svg anew
+	@$(PY) scripts/record_svg.py --output docs/demo.svg --title 'make demo' -- $(PY) -m ironmesh demo
+
+test-matrix: $(MATRIX:%=unit-%) ## Unit tests on every Python 3.11 to 3.13 of this machine
+
+$(MATRIX:%=unit-%): unit-%:
+	@if python$* -c '' 2>/dev/null; then \
+	  python$* scripts/bootstrap.py .venv-$* requirements-dev.lock --project && echo "== unit tests on Python $*" && \
+	  .venv-$*/bin/python -m pytest tests/unit -q -n auto -p no:cacheprovider $(ARGS); \
+	else echo "python$* is not here: not tested"; fi
+
+lock: ## Resolve the dependencies anew (UPGRADE=--upgrade for newer ones)
+	@test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip -q install uv==$(UV_VERSION); }
+	@set -e; compile() { .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE) "$$@"; }; \
+	  compile requirements-build.in -o requirements-build.lock; \
+	  compile pyproject.toml -o requirements.lock; \
+	  compile pyproject.toml requirements-build.in --group dev --extra keychain -c requirements.lock -c requirements-build.lock -o requirements-dev.lock; \
+	  compile requirements-fuzz.in -o requirements-fuzz.lock; \
+	  compile tests/interop/requirements-published.in -o tests/interop/requirements-published.lock
+
+system: ## Install what the network tests need of the system (Debian, as root)
+	@missing=; for pair in ip:iproute2 nft:nftables ping:iputils-ping ethtool:ethtool; do \
+	  command -v $${pair%%:*} >/dev/null 2>&1 || missing="$$missing $${pair##*:}"; done; \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then echo "installing$$missing"; \
+	  export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
+	else echo "tests with network namespaces will be skipped; as root they need:$$missing"; fi
+
+clean: ## Remove environments, caches and build results
+	@rm -rf .venv .venv-* build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(RUNTIME):
+	@$(PYTHON) scripts/bootstrap.py .venv requirements-build.lock requirements.lock --clear
+	@touch $@
+
+$(PROJECT): $(RUNTIME)
+	@$(PYTHON) scripts/bootstrap.py .venv --project
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	@$(PYTHON) scripts/bootstrap.py .venv requirements-dev.lock
+	@touch $@
+
+$(FUZZ): $(DEV)
+	@$(PYTHON) scripts/bootstrap.py .venv requirements-fuzz.lock
+	@touch $@
+
+$(PUBLISHED):
+	@$(PYTHON) scripts/bootstrap.py .venv-published tests/interop/requirements-published.lock --clear
+	@touch $@
