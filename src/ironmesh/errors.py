@@ -7,6 +7,7 @@ one too.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import ClassVar
 
 from ironmesh.types import Refusal
@@ -65,6 +66,12 @@ class PortInUseError(IronMeshError):
 # --- Files ---------------------------------------------------------------------------------------
 
 
+class FileRefusedError(IronMeshError):
+    """A file or folder is not what it has to be: a link, a device, too large, not ours, or locked."""
+
+    code = "file"
+
+
 class KeyFileError(IronMeshError, ValueError):
     """A key file cannot be used as it is. Nothing was overwritten."""
 
@@ -87,6 +94,12 @@ class TrustFileError(IronMeshError):
     """The pin file is damaged or was edited. Nothing was overwritten and nobody is trusted."""
 
     code = "trust_file"
+
+
+class TrustError(IronMeshError, ValueError):
+    """A pin cannot be changed as asked. Nothing was changed."""
+
+    code = "trust"
 
 
 class AuditError(IronMeshError):
@@ -131,6 +144,12 @@ class HandshakeError(RemoteProtocolError):
     code = "handshake"
 
 
+class EnvelopeError(ProtocolError, ValueError):
+    """A conversation envelope is malformed, too large, or was built from wrong values."""
+
+    code = "envelope"
+
+
 # --- Transport -----------------------------------------------------------------------------------
 
 
@@ -140,10 +159,38 @@ class TransportError(IronMeshError):
     code = "transport"
 
 
+class ConnectFailure(StrEnum):
+    """Why a dial failed."""
+
+    UNREACHABLE = "unreachable"
+    """No such name, no route, or an address that this machine cannot use."""
+    REFUSED = "refused"
+    """A machine is there, and nobody listens."""
+    TIMED_OUT = "timed_out"
+    NOT_TLS = "not_tls"
+    """Somebody listens, who does not speak TLS or hung up instead."""
+    NOT_WEBSOCKET = "not_websocket"
+    """Somebody listens, who does not speak WebSocket or hung up instead."""
+
+
 class ConnectError(TransportError):
-    """The peer could not be reached at this address."""
+    """The peer could not be reached at this address.
+
+    Args:
+        failure: what happened, for the one who decides what to try next.
+    """
 
     code = "connect"
+
+    def __init__(
+        self,
+        what: str,
+        fix: str = "",
+        *,
+        failure: ConnectFailure = ConnectFailure.UNREACHABLE,
+    ) -> None:
+        self.failure = failure
+        super().__init__(what, fix)
 
 
 class ConnectionClosed(TransportError):  # noqa: N818 - the field's usual name for it

@@ -1,0 +1,119 @@
+"""The published mesh's routing table: distance vector with poisoned reverse.
+
+Wire specification 10.1 to 10.3. One route is kept for each destination; a route lives as long as
+the neighbour that told of it goes on announcing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ironmesh.types import NodeId
+from ironmesh.wire.legacy.mesh import RouteEntry
+
+INFINITY: Final = 16
+ROUTE_LIFE_S: Final = 90.0
+MAX_DESTINATIONS: Final = 4096
+"""Destinations kept; further ones are ignored until old ones expire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How to reach one destination."""
+
+    next_hop: NodeId
+    """The neighbour that announced it."""
+    cost: int
+    """Hops, 1 to 15."""
+    learned_at: float
+    """Monotonic seconds."""
+
+
+class RoutingTable:
+    """Routes of one node, learned from its neighbours' announcements.
+
+    Args:
+        own_id: the node whose table this is; never a destination.
+        route_life_s: seconds after which a route that nobody repeats expires.
+    """
+
+    def __init__(self, own_id: NodeId, *, route_life_s: float = ROUTE_LIFE_S) -> None:
+        self._own_id = own_id
+        self._route_life_s = route_life_s
+        self._routes: dict[NodeId, Route] = {}
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    def __iter__(self) -> Iterator[NodeId]:
+        return iter(self._routes)
+
+    def get(self, destination: NodeId) -> Route | None:
+        """Return the route to `destination`, if there is one."""
+        return self._routes.get(destination)
+
+    def learn(self, neighbour: NodeId, entries: Iterable[RouteEntry], now: float) -> None:
+        """Take over what `neighbour` announced (10.2), at monotonic time `now`.
+
+        Cost 0 is what a node says of itself; of another it is a lie (14) and ignored.
+        """
+        for entry in entries:
+            is_forged = entry.cost == 0 and entry.destination != neighbour
+            if entry.destination != self._own_id and not is_forged:
+                self._learn(neighbour, entry.destination, entry.cost + 1, now)
+
+    def _learn(self, neighbour: NodeId, destination: NodeId, cost: int, now: float) -> None:
+        known = self._routes.get(destination)
+        is_same_source = known is not None and known.next_hop == neighbour
+        if not 0 < cost < INFINITY:
+            if is_same_source:
+                del self._routes[destination]
+            return
+        if known is None and len(self._routes) >= MAX_DESTINATIONS:
+            return
+        if known is None or is_same_source or cost < known.cost:
+            self._routes[destination] = Route(neighbour, cost, now)
+
+    def announcement(self, neighbour: NodeId) -> tuple[RouteEntry, ...]:
+        """Return what to tell `neighbour` (10.1): ourselves first, its own routes poisoned."""
+        routes = [RouteEntry(self._own_id, 0)]
+        for destination, route in self._routes.items():
+            if destination != neighbour:
+                cost = INFINITY if route.next_hop == neighbour else route.cost
+                routes.append(RouteEntry(destination, cost))
+        return tuple(routes)
+
+    def next_hop(self, destination: NodeId, online: Container[NodeId]) -> NodeId | None:
+        """Return the neighbour to hand a message for `destination` to (10.3); None = no route.
+
+        Args:
+            online: neighbours with a live session and, where breakers are used, a closed breaker.
+        """
+        if destination in online:
+            return destination
+        route = self._routes.get(destination)
+        return route.next_hop if route is not None and route.next_hop in online else None
+
+    def expire(self, now: float) -> list[NodeId]:
+        """Drop the routes that nobody repeated within the route life; return where they led."""
+        old = [
+            destination
+            for destination, route in self._routes.items()
+            if now - route.learned_at > self._route_life_s
+        ]
+        for destination in old:
+            del self._routes[destination]
+        return old
+
+    def forget(self, neighbour: NodeId) -> list[NodeId]:
+        """Drop all routes through `neighbour`, whose session ended; return where they led."""
+        lost = [
+            destination
+            for destination, route in self._routes.items()
+            if route.next_hop == neighbour
+        ]
+        for destination in lost:
+            del self._routes[destination]
+        return lost
