@@ -67,7 +67,7 @@ class PortInUseError(IronMeshError):
 
 
 class FileRefusedError(IronMeshError):
-    """A file or folder is not what it has to be: a link, a device, too large, not ours, or locked."""
+    """A file or folder is not what it has to be: a link, a device, not ours, too large, locked."""
 
     code = "file"
 
