@@ -113,6 +113,17 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     """When the source wrote it, by the source's clock; for people only."""
 
 
+class Endpoint(NamedTuple):
+    """An address to listen on or to dial."""
+
+    host: str
+    """A name or an address without brackets; a link-local IPv6 address keeps its zone (`%eth0`)."""
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
 class WireKind(StrEnum):
     """Which of our two wires a link speaks."""
 

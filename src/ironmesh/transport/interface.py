@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ironmesh.types import Unit
+from ironmesh.types import Endpoint, Unit
+
+__all__ = ["Connection", "ConnectionHandler", "ConnectionInfo", "Door", "Endpoint", "Listener"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class ConnectionInfo:
     tls_fingerprint: bytes | None = None
     """SHA-256 of the server's certificate (DER), where we dialled over TLS."""
     is_radio: bool = False
+    subprotocol: str | None = None
+    """The WebSocket subprotocol that both ends agreed on, if any."""
 
     @property
     def remote_text(self) -> str:
@@ -65,17 +69,6 @@ ConnectionHandler = Callable[[Connection], Awaitable[None]]
 """Serves one incoming connection; when it returns, the connection is closed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """An address to listen on or to dial."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
 class Listener(Protocol):
     """Accepts connections until it is closed."""
 
@@ -92,8 +85,9 @@ class Listener(Protocol):
 class Door(Protocol):
     """Decides about an incoming connection before any byte of it is read.
 
-    `admit` is called for each accepted connection, `settle` once when it is past the handshake or
-    gone. Both are cheap and synchronous.
+    `admit` is called for each accepted connection, `settle` once for each admitted one when it is
+    past the handshake or gone: by the listener if the connection never reaches the handler, else by
+    the handler. Both are cheap and synchronous.
     """
 
     def admit(self, remote_host: str) -> bool:

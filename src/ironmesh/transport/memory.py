@@ -1,0 +1,209 @@
+"""The in-memory twin of every transport: for tests and for many nodes in one process.
+
+It opens no socket, reads no clock and starts no timer: a reader that stops reading holds its sender
+back for as long as it likes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from ironmesh.errors import ConnectError, ConnectFailure, ConnectionClosed, PortInUseError
+from ironmesh.transport.inbox import Inbox
+from ironmesh.transport.interface import ConnectionHandler, ConnectionInfo, Door, Endpoint
+from ironmesh.types import Refusal, Unit
+
+FIRST_EPHEMERAL_PORT: Final = 49152
+NORMAL_CLOSURE: Final = 1000
+GOING_AWAY: Final = 1001
+
+
+class _Pipe:
+    """One direction between the two ends."""
+
+    def __init__(self) -> None:
+        self._room = asyncio.Event()
+        self._room.set()
+        self._inbox = Inbox(self._room.clear, self._room.set)
+        self._end: Callable[[], ConnectionClosed] | None = None
+
+    async def put(self, unit: Unit) -> None:
+        if self._end is None:
+            await self._room.wait()
+        if self._end is not None:
+            raise self._end()
+        self._inbox.put(unit)
+
+    async def get(self) -> Unit:
+        return await self._inbox.get()
+
+    def end(self, error: Callable[[], ConnectionClosed]) -> None:
+        if self._end is None:
+            self._end = error
+            self._inbox.end(error)
+            self._room.set()
+
+
+class MemoryConnection:
+    """One end of a pair; what it sends, the other end receives.
+
+    Args:
+        info: what this end knows of the other.
+        incoming: what the other end sends.
+        outgoing: what this end sends.
+    """
+
+    def __init__(self, info: ConnectionInfo, incoming: _Pipe, outgoing: _Pipe) -> None:
+        self._info = info
+        self._incoming = incoming
+        self._outgoing = outgoing
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """Where it leads."""
+        return self._info
+
+    async def send(self, units: Sequence[Unit]) -> None:
+        """Hand units to the other end; waits while its inbox is full.
+
+        Raises:
+            ConnectionClosed: either end closed.
+        """
+        for unit in units:
+            await self._outgoing.put(unit)
+
+    async def receive(self) -> Unit:
+        """Return the next unit.
+
+        Raises:
+            ConnectionClosed: either end closed, and everything that was sent before was read.
+        """
+        return await self._incoming.get()
+
+    async def close(self, code: int = NORMAL_CLOSURE) -> None:
+        """Close both ends; what was sent before can still be read."""
+        self._end(
+            lambda: ConnectionClosed(
+                f"the connection was closed ({code})", close_code=code, is_clean=True
+            )
+        )
+
+    def abort(self) -> None:
+        """Cut the connection, as a cable that is pulled: both ends see an unclean end."""
+        self._end(lambda: ConnectionClosed("the connection was lost", close_code=1006))
+
+    def _end(self, error: Callable[[], ConnectionClosed]) -> None:
+        self._incoming.end(error)
+        self._outgoing.end(error)
+
+
+class MemoryListener:
+    """Serves the connections that are dialled to one endpoint of a `MemoryNetwork`."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        handler: ConnectionHandler,
+        door: Door | None,
+        on_close: Callable[[], None],
+        on_refused: Callable[[Refusal, str], None] | None,
+    ) -> None:
+        self._endpoint = endpoint
+        self._handler = handler
+        self._door = door
+        self._on_close = on_close
+        self._on_refused = on_refused
+        self._serving: dict[asyncio.Task[None], MemoryConnection] = {}
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where it listens, with the real port."""
+        return (self._endpoint,)
+
+    async def close(self) -> None:
+        """Stop accepting, close the connections, wait for the handlers to end."""
+        self._on_close()
+        serving = dict(self._serving)
+        for connection in serving.values():
+            await connection.close(GOING_AWAY)
+        await asyncio.gather(*serving, return_exceptions=True)
+
+    def accept(self, connection: MemoryConnection) -> bool:
+        """Serve a connection in a task of its own; False if the door refuses it."""
+        host = connection.info.remote_host
+        if self._door is not None and not self._door.admit(host):
+            if self._on_refused is not None:
+                self._on_refused(Refusal.BUSY, host)
+            return False
+        task = asyncio.get_running_loop().create_task(self._serve(connection))
+        self._serving[task] = connection
+        task.add_done_callback(lambda done: self._serving.pop(done, None))
+        return True
+
+    async def _serve(self, connection: MemoryConnection) -> None:
+        try:
+            with suppress(ConnectionClosed):
+                await self._handler(connection)
+        finally:
+            await connection.close()
+
+
+class MemoryNetwork:
+    """A network of its own: listens and dials by endpoint, without sockets."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[Endpoint, MemoryListener] = {}
+        self._ports = itertools.count(FIRST_EPHEMERAL_PORT)
+
+    async def listen(
+        self,
+        endpoint: Endpoint,
+        handler: ConnectionHandler,
+        *,
+        door: Door | None = None,
+        on_refused: Callable[[Refusal, str], None] | None = None,
+    ) -> MemoryListener:
+        """Accept connections at `endpoint`; port 0 = any free one.
+
+        Raises:
+            PortInUseError: somebody listens there.
+        """
+        if endpoint.port == 0:
+            endpoint = Endpoint(endpoint.host, next(self._ports))
+        if endpoint in self._listeners:
+            raise PortInUseError(f"{endpoint} is in use", "choose another port")
+        listener = MemoryListener(
+            endpoint, handler, door, lambda: self._forget(endpoint, listener), on_refused
+        )
+        self._listeners[endpoint] = listener
+        return listener
+
+    async def dial(self, endpoint: Endpoint) -> MemoryConnection:
+        """Connect to whoever listens at `endpoint`.
+
+        Raises:
+            ConnectError: nobody does, or the door of the one who does is shut.
+        """
+        listener = self._listeners.get(endpoint)
+        there, back = _Pipe(), _Pipe()
+        near = MemoryConnection(_info(endpoint.port, is_outgoing=True), back, there)
+        far = MemoryConnection(_info(next(self._ports), is_outgoing=False), there, back)
+        if listener is None or not listener.accept(far):
+            raise ConnectError(
+                f"nobody answers at {endpoint}",
+                "check that the peer runs",
+                failure=ConnectFailure.REFUSED,
+            )
+        return near
+
+    def _forget(self, endpoint: Endpoint, listener: MemoryListener) -> None:
+        if self._listeners.get(endpoint) is listener:
+            del self._listeners[endpoint]
+
+
+def _info(port: int, *, is_outgoing: bool) -> ConnectionInfo:
+    return ConnectionInfo("memory", "memory", port, is_encrypted=False, is_outgoing=is_outgoing)
