@@ -72,6 +72,12 @@ class FileRefusedError(IronMeshError):
     code = "file"
 
 
+class FileLockedError(FileRefusedError):
+    """Somebody else holds a lock file, and held it for as long as we would wait."""
+
+    code = "file_locked"
+
+
 class KeyFileError(IronMeshError, ValueError):
     """A key file cannot be used as it is. Nothing was overwritten."""
 

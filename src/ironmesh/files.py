@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ironmesh.errors import FileRefusedError
+from ironmesh.errors import FileLockedError, FileRefusedError
 
 PRIVATE_FILE: Final = 0o600
 PRIVATE_DIR: Final = 0o700
@@ -126,7 +126,8 @@ def exclusive(path: Path, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
     The lock dies with its holder; the file stays, because removing it would let two holders in.
 
     Raises:
-        FileRefusedError: somebody else held it for `timeout_s`.
+        FileLockedError: somebody else held it for `timeout_s`.
+        FileRefusedError: the lock file is a symbolic link, no regular file, or somebody else's.
         OSError: the lock file cannot be opened.
     """
     handle = _open_private(path, os.O_RDWR)
@@ -142,7 +143,7 @@ def _wait_for_lock(handle: int, path: Path, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     while not _try_lock(handle):
         if time.monotonic() >= deadline:
-            raise FileRefusedError(
+            raise FileLockedError(
                 f"another process has held {path} for {timeout_s:g} s",
                 "end the process that hangs, then try again",
             )

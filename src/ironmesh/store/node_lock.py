@@ -1,0 +1,70 @@
+"""One process, and in it one agent, for each node folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from ironmesh.errors import FileLockedError, FileRefusedError, NodeAlreadyRunningError
+from ironmesh.files import exclusive, make_private_dir, read_bounded
+
+_MAX_PID_BYTES: Final = 32
+
+
+class NodeLock:
+    """The right to run the node of one folder; it dies with the process. `acquire` gets one."""
+
+    def __init__(self, held: contextlib.ExitStack) -> None:
+        self._held = held
+
+    @classmethod
+    def acquire(cls, node_dir: Path) -> NodeLock:
+        """Take the lock of a node folder, which is made when missing; never waits.
+
+        Raises:
+            NodeAlreadyRunningError: somebody holds it; the text tells the process id.
+            FileRefusedError: the folder or the lock file is not what it has to be.
+            OSError: the folder or the lock file cannot be made.
+        """
+        make_private_dir(node_dir)
+        path = node_dir / "node.lock"
+        held = contextlib.ExitStack()
+        try:
+            held.enter_context(exclusive(path, timeout_s=0))
+        except FileLockedError as error:
+            raise _already_running(node_dir) from error
+        with contextlib.suppress(PermissionError), path.open("r+b") as file:
+            # Windows lets nobody write to a locked file: there the process id stays unknown.
+            file.truncate()
+            file.write(b"%d\n" % os.getpid())
+        return cls(held)
+
+    def release(self) -> None:
+        """Give the lock back; a second call does nothing."""
+        self._held.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def _already_running(node_dir: Path) -> NodeAlreadyRunningError:
+    try:
+        pid = int(read_bounded(node_dir / "node.lock", _MAX_PID_BYTES))
+    except (OSError, ValueError, FileRefusedError):
+        holder = "another process"
+    else:
+        holder = "another agent of this process" if pid == os.getpid() else f"process {pid}"
+    return NodeAlreadyRunningError(
+        f"the node {node_dir.name} is already run by {holder}", "stop it, or choose another name"
+    )
