@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support import netns
 
 CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
@@ -19,6 +21,27 @@ def private_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     for name in [name for name in os.environ if name.startswith("IRONMESH_PASSPHRASE")]:
         monkeypatch.delenv(name)
     return home
+
+
+@pytest.fixture(scope="session")
+def namespaces_work() -> None:
+    """Skip, with the reason, where network namespaces cannot be made."""
+    if reason := netns.why_not():
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def two_hosts(namespaces_work: None) -> Iterator[tuple[netns.Host, netns.Host]]:
+    """Two hosts with a cable between them."""
+    with netns.cabled_hosts() as hosts:
+        yield hosts
+
+
+@pytest.fixture
+def one_host(namespaces_work: None) -> Iterator[netns.Host]:
+    """A host with nothing but a loopback, so that its mDNS is its own."""
+    with netns.namespace() as name:
+        yield netns.Host(name)
 
 
 def _skipped(config: pytest.Config) -> list[pytest.TestReport]:
