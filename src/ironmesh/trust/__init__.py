@@ -1,0 +1,4 @@
+"""Who may be who: keys pinned on first use, names bound to keys, revocations; kept in one file.
+
+`pins`, `names`, `book`, `capabilities` and `published` are pure; `file` and `store` do the I/O.
+"""
