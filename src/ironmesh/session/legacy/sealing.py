@@ -1,0 +1,104 @@
+"""The outgoing half of a 0.8 session: one signed, encrypted frame for each message."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from ironmesh.crypto import sodium
+from ironmesh.crypto.identity import Identity
+from ironmesh.types import MessagePriority, Random, Secret
+from ironmesh.wire.legacy import frame, inner, source
+from ironmesh.wire.legacy.constants import (
+    APPLICATION_TTL,
+    MAX_SENT_TYPE_CHARS,
+    MAX_SEQUENCE,
+    MAX_UNIT_BYTES,
+)
+
+
+class Draft(NamedTuple):
+    """What a frame is to say."""
+
+    type: str
+    payload: bytes
+    message_id: str
+    destination: str
+    ttl: int
+    priority: MessagePriority = MessagePriority.NORMAL
+
+
+class Sealer:
+    """Numbers, signs and encrypts frames; the order of calls is the order on the wire."""
+
+    __slots__ = ("_identity", "_key", "_random", "_sequence", "_source")
+
+    def __init__(self, identity: Identity, key: Secret, random: Random) -> None:
+        self._identity = identity
+        self._source = identity.node_id
+        self._random = random
+        self._key = key
+        self._sequence = 0
+
+    def switch(self, key: Secret) -> None:
+        """Seal with `key` from the next frame on, which is number 1 again."""
+        self._key = key
+        self._sequence = 0
+
+    def seal(self, draft: Draft, wall: float) -> bytes:
+        """Return the frame of one message, stamped with `wall` (seconds since 1970)."""
+        self._sequence += 1
+        own_id, destination = self._source, draft.destination
+        signed = source.signed_v2(own_id, destination, draft.message_id, draft.payload)
+        plaintext = inner.encode(
+            inner.Inner(
+                type=draft.type,
+                payload=draft.payload,
+                msg_id=draft.message_id,
+                source=own_id,
+                source_display=own_id,
+                destination=destination,
+                timestamp=wall,
+                priority=draft.priority.value,
+                sequence=self._sequence,
+                ttl=draft.ttl,
+                source_signature=self._identity.sign(signed),
+                source_sig_scheme=source.SCHEME_V2,
+            )
+        )
+        nonce = self._random(sodium.BOX_NONCE_BYTES)
+        ciphertext = frame.encrypt(self._key.reveal(), nonce, plaintext)
+        return frame.pack(
+            ciphertext,
+            self._identity.sign(ciphertext),
+            sequence=self._sequence,
+            timestamp_ms=frame.milliseconds(wall),
+            message_id_hash=frame.id_hash(draft.message_id),
+            priority=draft.priority,
+        )
+
+
+def _worst_envelope_bytes() -> int:
+    """Return the size of the largest inner object that has an empty payload."""
+    return len(
+        inner.encode(
+            inner.Inner(
+                type="\U0001f600" * MAX_SENT_TYPE_CHARS,
+                msg_id="x" * 36,
+                source="x" * 32,
+                source_display="x" * 32,
+                destination="x" * 32,
+                timestamp=1767225600.1234567,
+                priority=MessagePriority.CRITICAL.value,
+                sequence=MAX_SEQUENCE,
+                ttl=APPLICATION_TTL,
+                source_signature=bytes(sodium.SIGNATURE_BYTES),
+                source_sig_scheme=source.SCHEME_V2,
+            )
+        )
+    )
+
+
+MAX_PAYLOAD_BYTES: Final = (
+    (MAX_UNIT_BYTES - frame.OVERHEAD_BYTES - _worst_envelope_bytes()) // 4 * 3
+)
+"""The largest payload that fits a frame whatever else the message says; base64 costs a third."""

@@ -1,0 +1,53 @@
+"""What every 0.8 handshake and channel of one node needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from ironmesh.crypto.identity import Identity
+from ironmesh.session.legacy.nonces import NonceLedger
+from ironmesh.types import NodeId, Random, Secret
+from ironmesh.wire.legacy.constants import PROTOCOL_VERSION
+
+MESSAGE_TIMEOUT_S: Final = 30.0
+"""How long each side waits for the next handshake message."""
+PING_INTERVAL_S: Final = 30.0
+LIVENESS_TIMEOUT_S: Final = 90.0
+"""A session in which nothing at all arrived for so long is over."""
+REKEY_TIMEOUT_S: Final = 30.0
+RETIRED_KEY_S: Final = 30.0
+"""How long a replaced session key still opens what was on its way."""
+
+PUBLISHED_FRAMES_PER_SECOND: Final = 18.0
+"""Published nodes drop what exceeds 20; pings and answers of ours count too."""
+PUBLISHED_FRAME_BURST: Final = 60
+PONGS_PER_SECOND: Final = 1.0
+PONG_BURST: Final = 10
+REMEMBERED_IDS: Final = 2048
+
+
+def knows_nobody(_source: NodeId) -> bytes | None:
+    """Return no key for any originator: frames that came through a relay are refused."""
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegacySettings:
+    """Made once for each node and shared by all its 0.8 handshakes and channels."""
+
+    identity: Identity
+    name: str
+    passphrase: Secret
+    random: Random
+    known_keys: Callable[[NodeId], bytes | None] = knows_nobody
+    """The pinned Ed25519 public key (32 bytes) of an originator, to check what relays hand over."""
+    min_version: str = "ironmesh/0.3"
+    """Peers that state less are refused."""
+    protocol_version: str = PROTOCOL_VERSION
+    """What we state; from `ironmesh/0.9` on, signatures toward such peers carry a context."""
+    rekey_interval_s: float = 1800.0
+    """Seconds between key changes that we start; 0 = never."""
+    nonces: NonceLedger = field(default_factory=NonceLedger)
+    """Recent challenges of this node, in both roles: one of them must not come back to it."""
