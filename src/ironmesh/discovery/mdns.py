@@ -1,0 +1,124 @@
+"""Discovery by multicast DNS (RFC 6762, 6763): a node announces itself and finds the others.
+
+All of it happens in the background and nothing of it is needed: a node without multicast runs, and
+is told to people as a notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable
+from typing import Final
+
+from ironmesh.discovery.interface import Announcement, Observer
+from ironmesh.discovery.interfaces import Surroundings, survey
+from ironmesh.discovery.record import SERVICE_TYPE, FoundPeer
+from ironmesh.errors import ConfigError
+
+POLL_S: Final = 3.0
+"""How often to look whether the network changed: a cable, another Wi-Fi, a new address."""
+RETRY_S: Final = 30.0
+
+
+class MdnsDiscovery:
+    """Announces one node and finds others, wherever the machine is connected.
+
+    Args:
+        service_type: the DNS-SD type; only nodes of the same type find each other.
+        poll_s: seconds between two looks at the interfaces.
+    """
+
+    def __init__(self, service_type: str = SERVICE_TYPE, *, poll_s: float = POLL_S) -> None:
+        self._service_type = service_type
+        self._poll_s = poll_s
+        self._task: asyncio.Task[None] | None = None
+
+    def start(
+        self,
+        name: str,
+        port: int,
+        bind: str,
+        on_found: Callable[[FoundPeer], None],
+        on_lost: Callable[[str], None],
+        on_notice: Callable[[str], None],
+    ) -> None:
+        """Begin in the background; returns at once. Needs a running event loop.
+
+        Args:
+            name: this node's name, announced as it is.
+            port: the listener's real port.
+            bind: the listener's address; `0.0.0.0` = every IPv4 interface, `::` = every interface,
+                another one limits announcing and browsing to its interface.
+            on_found: a node announced itself, or announced something new. May be this one's name.
+            on_lost: the node of this name withdrew, or can no longer be seen.
+            on_notice: something that a person should know, in one line.
+
+        Raises:
+            ConfigError: `bind` is not an address.
+        """
+        try:
+            ipaddress.ip_address(bind.partition("%")[0])
+        except ValueError as error:
+            raise ConfigError(
+                f"{bind!r} is not an address", "give --bind an address of this machine"
+            ) from error
+        announcement = Announcement(self._service_type, name, port)
+        observer = Observer(on_found, on_lost, on_notice)
+        self._task = asyncio.get_running_loop().create_task(
+            self._follow(bind, announcement, observer)
+        )
+        self._task.add_done_callback(_report)
+
+    async def stop(self) -> None:
+        """Say goodbye to the network and end; may be called twice, and before `start`."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _follow(self, bind: str, announcement: Announcement, observer: Observer) -> None:
+        """Begin a new stay each time the surroundings change."""
+        while True:
+            here = survey(bind)
+            stay = asyncio.get_running_loop().create_task(_stay(announcement, here, observer))
+            stay.add_done_callback(_report)
+            try:
+                while survey(bind) == here:  # noqa: ASYNC110 - no portable event tells of it
+                    await asyncio.sleep(self._poll_s)
+            finally:
+                stay.cancel()
+                await asyncio.gather(stay, return_exceptions=True)
+
+
+async def _stay(announcement: Announcement, here: Surroundings, observer: Observer) -> None:
+    """Announce and browse here; where that fails, say so and try again later."""
+    if not here.announced:
+        observer.on_notice("no network interface is up: discovery waits for one")
+        return
+    # Costs as much as everything else at start; by now the node is up already.
+    from zeroconf import Error
+
+    from ironmesh.discovery.presence import Presence
+
+    while True:
+        problem: BaseException | None = None
+        try:
+            await Presence(announcement, here, observer).stay()
+        except* (OSError, RuntimeError, Error) as errors:
+            problem = _first(errors)
+        observer.on_notice(f"discovery does not work ({problem}): peers can be given by --peer")
+        await asyncio.sleep(RETRY_S)
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        task.get_loop().call_exception_handler(
+            {"message": "discovery failed", "exception": error, "task": task}
+        )
