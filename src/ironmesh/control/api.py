@@ -1,0 +1,237 @@
+"""What an operator may ask of a node, and the plain values that answer.
+
+The same structs travel over the control socket and are shown by `--json`: a field is added, never
+renamed or given another meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import msgspec
+
+from ironmesh.types import MessagePriority, NodeId
+
+
+class NodeState(msgspec.Struct, frozen=True, kw_only=True):
+    """One running node."""
+
+    name: str
+    node_id: NodeId
+    version: str
+    pid: int
+    started_at: float
+    """Seconds since 1970."""
+    uptime_s: float
+    listening: tuple[str, ...]
+    """`host:port` of every listener."""
+    is_tls: bool
+    legacy: str
+    """Who may speak the 0.8 wire: `off`, `named` or `all`."""
+    is_mdns_on: bool
+    peers_online: int
+    counters: dict[str, int] = {}
+    warnings: tuple[str, ...] = ()
+    """What weakens or endangers this node, as its log said."""
+
+
+class PeerView(msgspec.Struct, frozen=True, kw_only=True):
+    """One peer that the node has, or had, a session with."""
+
+    node_id: NodeId
+    name: str
+    is_online: bool
+    transport: str
+    """`websocket` or `memory`."""
+    address: str
+    """`host:port` of the live session, or the last one; empty if unknown."""
+    direction: str
+    """`out` = we dialled, `in` = it did; empty when offline."""
+    is_encrypted: bool
+    """The transport itself is encrypted (TLS); messages always are."""
+    wire: str
+    """`legacy` or `native`."""
+    is_ours: bool
+    """The peer runs this implementation."""
+    protocol_version: str
+    rtt_ms: float | None = None
+    connected_at: float | None = None
+    """Seconds since 1970; None when offline."""
+    messages_sent: int = 0
+    messages_received: int = 0
+    trust: str
+    """State of its pin: `trusted`, `pending`, ..."""
+    is_verified: bool
+    """A person compared its fingerprint."""
+
+
+class SentView(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that was accepted for sending."""
+
+    id: str
+    """UUID text."""
+    node_id: NodeId
+    """Who it is for."""
+    state: str
+    """`sent`, or `waiting` until the peer is back."""
+
+
+class PinView(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the trust store."""
+
+    node_id: NodeId
+    name: str
+    state: str
+    """`trusted`, `pending`, `blocked`, `pending-cap-change` or `revoked`."""
+    public_key_b64: str
+    """Ed25519 public key, base64; empty where the store has none."""
+    first_seen: float
+    """Seconds since 1970."""
+    last_seen: float
+    is_verified: bool = False
+    is_online: bool = False
+    capabilities: tuple[str, ...] = ()
+    """As accepted."""
+    capabilities_pending: tuple[str, ...] = ()
+    """As announced since, where that waits for a decision."""
+    revoked_at: float | None = None
+    reason: str = ""
+    """Why it was revoked, for people."""
+
+
+# --- Events --------------------------------------------------------------------------------------
+
+
+class MessageEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="message"):
+    """A message arrived for this node."""
+
+    id: str
+    type: str
+    source: NodeId
+    source_name: str
+    """Empty if unknown."""
+    via: NodeId
+    """The direct peer that handed it over: the source, unless it was relayed."""
+    payload: bytes = msgspec.field(name="payload_b64")
+
+    @property
+    def text(self) -> str | None:
+        """The payload as text, where it is UTF-8."""
+        try:
+            return self.payload.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+
+
+class PeerEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="peer"):
+    """A session with a peer came up, or the last one ended."""
+
+    node_id: NodeId
+    name: str
+    is_online: bool
+    address: str = ""
+    reason: str = ""
+    """Why it ended."""
+
+
+class RefusalEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="refusal"):
+    """A peer, or a connection, was turned away."""
+
+    reason: str
+    """A value of `ironmesh.types.Refusal`."""
+    remote: str
+    name: str = ""
+    """As claimed."""
+    node_id: str = ""
+    detail: str = ""
+
+
+class MissedEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="missed"):
+    """The subscriber was too slow: at this point events were dropped."""
+
+    count: int
+
+
+OperatorEvent = MessageEvent | PeerEvent | RefusalEvent | MissedEvent
+
+
+# --- The operator's calls ------------------------------------------------------------------------
+
+
+class Operator(Protocol):
+    """A running node, as its operator sees it. All calls are made on the node's loop."""
+
+    def state(self) -> NodeState:
+        """Return how the node is."""
+        ...
+
+    def peers(self) -> list[PeerView]:
+        """Return the peers with a session, and those of this run whose session ended."""
+        ...
+
+    async def send(
+        self, target: str, payload: bytes, msg_type: str, priority: MessagePriority
+    ) -> SentView:
+        """Send one message.
+
+        Args:
+            target: a peer's name or node id.
+
+        Raises:
+            DeliveryError: it was not accepted.
+        """
+        ...
+
+    def subscribe(self) -> AbstractContextManager[AsyncIterator[OperatorEvent]]:
+        """Return a context that yields the events from its entry on (see `Subscription`)."""
+        ...
+
+    def trust_list(self) -> list[PinView]:
+        """Return every pin, the revoked ones too."""
+        ...
+
+    def trust_show(self, who: str) -> PinView:
+        """Return the pin of a name or node id.
+
+        Raises:
+            UnknownPeerError: there is none.
+        """
+        ...
+
+    async def trust_pin(self, public_key_b64: str, name: str, *, is_verified: bool) -> PinView:
+        """Pin an Ed25519 key (32 bytes, base64) under a name.
+
+        Raises:
+            TrustError: the key is malformed, or the name or key is pinned otherwise.
+        """
+        ...
+
+    async def trust_revoke(self, who: str, reason: str) -> PinView:
+        """Bar a key for good and end its session.
+
+        Raises:
+            UnknownPeerError: neither a pin nor a node id.
+        """
+        ...
+
+    async def trust_forget(self, who: str) -> PinView:
+        """Remove a pin, so that the next contact is a first one; return what it was.
+
+        Raises:
+            UnknownPeerError: there is none.
+        """
+        ...
+
+    async def connect(self, host: str, port: int) -> NodeId:
+        """Dial an address; return the node id of the peer once its session is up.
+
+        Raises:
+            IronMeshError: it could not be reached, or one side refused.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Ask the node to stop; returns at once."""
+        ...

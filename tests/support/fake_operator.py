@@ -1,0 +1,210 @@
+"""A node as its operator sees it, without a node; and one served in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import threading
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Self
+
+from ironmesh.control.api import (
+    MessageEvent,
+    NodeState,
+    OperatorEvent,
+    PeerView,
+    PinView,
+    SentView,
+)
+from ironmesh.control.paths import socket_path
+from ironmesh.control.server import ControlServer
+from ironmesh.control.subscription import Subscription
+from ironmesh.errors import TrustError, UnknownPeerError
+from ironmesh.types import MessagePriority, NodeId
+
+ALICE = NodeId("a" * 32)
+BOB = NodeId("8f3c2a1b" + "0" * 24)
+
+
+class FakeOperator:
+    """Knows one online peer, `bob`; records what it was asked."""
+
+    def __init__(self, name: str = "alice") -> None:
+        self.name = name
+        self.sent: list[tuple[str, bytes, str, MessagePriority]] = []
+        self.sent_signal = threading.Event()
+        self.pins = {"bob": self._pin("bob", BOB)}
+        self.subscriptions: set[Subscription] = set()
+        self.is_stopped = False
+        self.connected_to: tuple[str, int] | None = None
+
+    def state(self) -> NodeState:
+        return NodeState(
+            name=self.name,
+            node_id=ALICE,
+            version="1.0",
+            pid=1,
+            started_at=1_700_000_000.0,
+            uptime_s=12.5,
+            listening=("127.0.0.1:8765",),
+            is_tls=True,
+            legacy="all",
+            is_mdns_on=False,
+            peers_online=1,
+            counters={"replay": 2},
+        )
+
+    def peers(self) -> list[PeerView]:
+        return [
+            PeerView(
+                node_id=BOB,
+                name="bob",
+                is_online=True,
+                transport="websocket",
+                address="127.0.0.1:8766",
+                direction="out",
+                is_encrypted=True,
+                wire="legacy",
+                is_ours=True,
+                protocol_version="ironmesh/0.6.5",
+                rtt_ms=1.25,
+                connected_at=1_700_000_001.0,
+                messages_sent=3,
+                messages_received=4,
+                trust="trusted",
+                is_verified=False,
+            )
+        ]
+
+    async def send(
+        self, target: str, payload: bytes, msg_type: str, priority: MessagePriority
+    ) -> SentView:
+        if target not in {"bob", BOB}:
+            raise UnknownPeerError(f"no peer is named {target!r}", "known: bob")
+        self.sent.append((target, payload, msg_type, priority))
+        self.sent_signal.set()
+        return SentView(id=str(uuid.UUID(int=len(self.sent))), node_id=BOB, state="sent")
+
+    @contextlib.contextmanager
+    def subscribe(self) -> Iterator[AsyncIterator[OperatorEvent]]:
+        subscription = Subscription(max_events=8)
+        self.subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self.subscriptions.discard(subscription)
+
+    def publish(self, *events: OperatorEvent) -> None:
+        for subscription in tuple(self.subscriptions):
+            for event in events:
+                subscription.offer(event)
+
+    def trust_list(self) -> list[PinView]:
+        return list(self.pins.values())
+
+    def trust_show(self, who: str) -> PinView:
+        for pin in self.pins.values():
+            if who in {pin.name, pin.node_id}:
+                return pin
+        raise UnknownPeerError(f"nobody is pinned as {who!r}", "see: ironmesh trust list")
+
+    async def trust_pin(self, public_key_b64: str, name: str, *, is_verified: bool) -> PinView:
+        if len(base64.b64decode(public_key_b64)) != 32:
+            raise TrustError("the key is not 32 bytes long", "copy it from: ironmesh keys info")
+        self.pins[name] = self._pin(name, NodeId("c" * 32), is_verified=is_verified)
+        return self.pins[name]
+
+    async def trust_revoke(self, who: str, reason: str) -> PinView:
+        pin = self.trust_show(who)
+        self.pins[pin.name] = self._pin(pin.name, pin.node_id, state="revoked", reason=reason)
+        return self.pins[pin.name]
+
+    async def trust_forget(self, who: str) -> PinView:
+        return self.pins.pop(self.trust_show(who).name)
+
+    async def connect(self, host: str, port: int) -> NodeId:
+        self.connected_to = (host, port)
+        return BOB
+
+    def stop(self) -> None:
+        self.is_stopped = True
+
+    @staticmethod
+    def _pin(
+        name: str,
+        node_id: NodeId,
+        *,
+        state: str = "trusted",
+        reason: str = "",
+        is_verified: bool = False,
+    ) -> PinView:
+        return PinView(
+            node_id=node_id,
+            name=name,
+            state=state,
+            public_key_b64=base64.b64encode(bytes(32)).decode(),
+            first_seen=1_700_000_000.0,
+            last_seen=1_700_000_100.0,
+            is_verified=is_verified,
+            reason=reason,
+        )
+
+
+def message(payload: bytes = b"hi", *, source_name: str = "bob", number: int = 1) -> MessageEvent:
+    """A message that came from bob."""
+    return MessageEvent(
+        id=str(uuid.UUID(int=number)),
+        type="MSG",
+        source=BOB,
+        source_name=source_name,
+        via=BOB,
+        payload=payload,
+    )
+
+
+class ServedOperator:
+    """A `FakeOperator` behind a real control socket, on a loop in a thread of its own."""
+
+    def __init__(self, home: Path, name: str = "alice") -> None:
+        self.operator = FakeOperator(name)
+        self.path = socket_path(home / "nodes" / name)
+        self._loop = asyncio.new_event_loop()
+        self._server = ControlServer(self.operator, self.path)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def publish(self, *events: OperatorEvent) -> None:
+        """Publish `events` once somebody has subscribed."""
+
+        async def wait_and_publish() -> None:
+            while not self.operator.subscriptions:
+                await asyncio.sleep(0.005)
+            self.operator.publish(*events)
+
+        asyncio.run_coroutine_threadsafe(wait_and_publish(), self._loop).result(10)
+
+    def end_events(self) -> None:
+        """End every subscription, as a node does that stops."""
+
+        def end() -> None:
+            for subscription in tuple(self.operator.subscriptions):
+                subscription.close()
+
+        self._loop.call_soon_threadsafe(end)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(10)
+        return self
+
+    def close_server(self) -> None:
+        """Stop serving, as a node does that stops."""
+        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result(10)
+
+    def __exit__(self, *_: object) -> None:
+        self.close_server()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()

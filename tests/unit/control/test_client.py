@@ -1,0 +1,90 @@
+import socket
+
+import pytest
+from tests.support.fake_operator import BOB, ServedOperator, message
+
+from ironmesh.control import local
+from ironmesh.control.client import ControlClient, choose, find_running
+from ironmesh.errors import ConfigError, ControlError, NotBuiltError, NotRunningError
+
+
+@pytest.fixture
+def alice(tmp_path):
+    with ServedOperator(tmp_path) as served:
+        yield served
+
+
+def test_results_are_typed(alice):
+    with ControlClient.connect(alice.path) as client:
+        assert client.call("state") == alice.operator.state()
+        assert client.call("peers") == alice.operator.peers()
+        assert client.call("send", target="bob", payload_b64=b"hi").node_id == BOB
+        assert client.call("stop") is None
+
+
+def test_a_refusal_keeps_its_code(alice):
+    with ControlClient.connect(alice.path) as client:
+        with pytest.raises(ControlError) as caught:
+            client.call("send", target="nobody", payload_b64=b"hi")
+        assert caught.value.remote_code == "unknown_peer"
+        assert caught.value.fix == "known: bob"
+
+
+def test_events_are_yielded_until_the_node_ends_them(alice):
+    with ControlClient.connect(alice.path) as client:
+        events = client.events()
+        alice.publish(message(), message(b"\xff"))
+        alice.end_events()
+        assert list(events) == [message(), message(b"\xff")]
+
+
+def test_a_node_that_is_gone_is_not_running(tmp_path):
+    with pytest.raises(NotRunningError, match="ironmesh run"):
+        ControlClient.connect(tmp_path / "control.sock")
+
+
+def test_a_node_that_ends_the_connection_is_a_named_error(alice):
+    with ControlClient.connect(alice.path) as client:
+        alice.close_server()
+        with pytest.raises(ControlError, match="ended the connection"):
+            client.call("state")
+
+
+def test_a_node_of_another_user_is_not_spoken_to(alice, monkeypatch):
+    monkeypatch.setattr(local, "is_same_user", lambda end: False)
+    with pytest.raises(ControlError, match="another user"):
+        ControlClient.connect(alice.path)
+
+
+def test_the_only_running_node_is_chosen(alice, tmp_path):
+    (tmp_path / "nodes" / "dead").mkdir()
+    (tmp_path / "nodes" / "file").write_text("")
+    assert find_running(tmp_path) == [("alice", alice.path)]
+    assert choose(tmp_path, None) == ("alice", alice.path)
+    assert choose(tmp_path, "alice") == ("alice", alice.path)
+
+
+def test_of_several_running_nodes_one_must_be_named(alice, tmp_path):
+    with ServedOperator(tmp_path, "bob"):
+        with pytest.raises(ConfigError, match=r"alice, bob.*--name"):
+            choose(tmp_path, None)
+        assert choose(tmp_path, "bob").name == "bob"
+
+
+def test_without_a_running_node_the_error_says_how_to_start_one(tmp_path):
+    assert find_running(tmp_path) == []
+    with pytest.raises(NotRunningError, match="ironmesh run --name NAME"):
+        choose(tmp_path, None)
+    with pytest.raises(NotRunningError, match="ironmesh run --name carol"):
+        choose(tmp_path, "carol")
+
+
+def test_a_name_is_no_way_out_of_the_home(tmp_path):
+    with pytest.raises(ConfigError):
+        choose(tmp_path, "../alice")
+
+
+def test_a_system_without_unix_sockets_is_told_so(monkeypatch, tmp_path):
+    monkeypatch.delattr(socket, "AF_UNIX")
+    with pytest.raises(NotBuiltError, match="WSL"):
+        find_running(tmp_path)
