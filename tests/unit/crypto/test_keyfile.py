@@ -12,10 +12,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.key_files import b64, encrypted_published
 from tests.support.vectors import load
 
 from ironmesh.config import MINIMAL_KDF, KdfCost
-from ironmesh.crypto import kdf, keyfile_published, sodium
+from ironmesh.crypto import keyfile_published, sodium
 from ironmesh.crypto.identity import Identity
 from ironmesh.crypto.keyfile import MAX_FILE_BYTES, NodeKeys, parse, seal_new
 from ironmesh.errors import KeyFileError, PassphraseError, WrongPassphraseError
@@ -34,41 +35,6 @@ def as_file(members: dict[str, object]) -> bytes:
 
 def sealed_v4(keys: NodeKeys = KEYS, cost: KdfCost = MINIMAL_KDF) -> bytes:
     return seal_new(keys, PASSPHRASE, cost, os.urandom)
-
-
-def b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def published_encrypted(version: int, passphrase: Secret = PASSPHRASE) -> dict[str, object]:
-    """A published encrypted file, at the cost that the test has set."""
-    salt = os.urandom(16)
-    box_key = kdf.stretch(passphrase, salt, keyfile_published.PUBLISHED_COST)
-
-    def box(secret: bytes) -> str:
-        nonce = os.urandom(24)
-        return b64(nonce + sodium.secretbox(box_key, nonce, secret))
-
-    members: dict[str, object] = {
-        "version": version,
-        "agent_name": "alice",
-        "ed25519_public": b64(KEYS.identity.public),
-        "ed25519_secret_encrypted": box(SEED),
-        "salt": b64(salt),
-        "encrypted": True,
-    }
-    if version == 3:
-        subkey = b"\x17" * 32
-        public = sodium.box_public(subkey)
-        context = bytes.fromhex(load("v095_additions")["x25519_binding"]["context_hex"])
-        members |= {
-            "format": "master-seed-v1",
-            "hkdf_salt": b64(os.urandom(16)),
-            "x25519_public": b64(public),
-            "x25519_binding_signature": b64(KEYS.identity.sign(context + public)),
-            "x25519_seed_encrypted": box(subkey),
-        }
-    return members
 
 
 @pytest.fixture
@@ -112,7 +78,7 @@ def test_a_published_version_3_file_opens_and_keeps_the_node_id() -> None:
 @pytest.mark.usefixtures("cheap_published")
 @pytest.mark.parametrize("version", [2, 3])
 def test_an_encrypted_published_file_opens_with_its_passphrase_only(version: int) -> None:
-    stored = parse(as_file(published_encrypted(version)))
+    stored = parse(as_file(encrypted_published(version, SEED, PASSPHRASE, MINIMAL_KDF)))
     assert stored.is_encrypted
     assert stored.open(PASSPHRASE).identity == KEYS.identity
     with pytest.raises(WrongPassphraseError):
