@@ -1,0 +1,1 @@
+"""One running node: the composition root, its pipelines and its live links."""

@@ -1,0 +1,265 @@
+"""What the operator may do with a running node: the calls of `control.api`, in process."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final
+
+import msgspec
+
+from ironmesh.control.api import (
+    MessageEvent,
+    NodeState,
+    OperatorEvent,
+    PeerEvent,
+    PeerView,
+    PinView,
+    RefusalEvent,
+    SentView,
+)
+from ironmesh.control.subscription import Subscription
+from ironmesh.errors import TrustError, UnknownPeerError
+from ironmesh.node.clock import SystemClock
+from ironmesh.node.events import (
+    MessageReceived,
+    NodeEvent,
+    Notice,
+    PeerOffline,
+    PeerOnline,
+    PeerRefused,
+)
+from ironmesh.node.link import Link
+from ironmesh.node.node import Node
+from ironmesh.trust.pins import Pin, Revocation, TrustState
+from ironmesh.types import MessagePriority, NodeId, message_id_text
+from ironmesh.version import __version__
+
+MAX_PAST_PEERS: Final = 256
+MAX_WARNINGS: Final = 64
+
+
+class NodeOperator:
+    """The operator API of one node.
+
+    Args:
+        node: the node; it need not run yet.
+        stop: asks whoever runs the node to stop it.
+    """
+
+    def __init__(self, node: Node, stop: Callable[[], None]) -> None:
+        self._node = node
+        self._stop = stop
+        self._clock = SystemClock()
+        self._past: OrderedDict[NodeId, PeerView] = OrderedDict()
+        self._warnings: list[str] = []
+        self._subscriptions: set[Subscription] = set()
+        node.subscribe(self._take)
+
+    # --- How it is ---------------------------------------------------------------------------
+
+    def state(self) -> NodeState:
+        """Return how the node is."""
+        node, now = self._node, self._clock.now()
+        started = node.started or now
+        return NodeState(
+            name=node.config.name,
+            node_id=node.node_id,
+            version=__version__,
+            pid=os.getpid(),
+            started_at=started.wall,
+            uptime_s=now.mono - started.mono,
+            listening=tuple(str(endpoint) for endpoint in node.endpoints),
+            is_tls=node.is_tls,
+            legacy=node.config.legacy.value,
+            is_mdns_on=node.config.mdns,
+            peers_online=sum(1 for _ in node.links.online()),
+            counters=node.counters.snapshot(),
+            warnings=tuple(self._warnings),
+        )
+
+    def peers(self) -> list[PeerView]:
+        """Return the peers with a session, and those of this run whose session ended."""
+        online = [self._view(link, is_online=True) for link in self._node.links.online()]
+        ids = {view.node_id for view in online}
+        return [*online, *(view for view in self._past.values() if view.node_id not in ids)]
+
+    def subscribe(self) -> AbstractContextManager[AsyncIterator[OperatorEvent]]:
+        """Return a context that yields the events from its entry on."""
+        return self._subscribed()
+
+    @contextmanager
+    def _subscribed(self) -> Iterator[AsyncIterator[OperatorEvent]]:
+        subscription = Subscription()
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+            subscription.close()
+
+    # --- What it does ------------------------------------------------------------------------
+
+    async def send(
+        self, target: str, payload: bytes, msg_type: str, priority: MessagePriority
+    ) -> SentView:
+        """Send one message; see `Outbound.send`."""
+        message = await self._node.send(target, payload, msg_type, priority)
+        is_online = self._node.links.is_online(message.destination)
+        return SentView(
+            id=message_id_text(message.id),
+            node_id=message.destination,
+            state="sent" if is_online else "waiting",
+        )
+
+    async def connect(self, host: str, port: int) -> NodeId:
+        """Dial an address; return the peer's node id once its session is up."""
+        return (await self._node.connect(host, port)).peer
+
+    def stop(self) -> None:
+        """Ask the node to stop; returns at once."""
+        self._stop()
+
+    # --- Whom it trusts ----------------------------------------------------------------------
+
+    def trust_list(self) -> list[PinView]:
+        """Return every pin, the revoked ones too."""
+        trust = self._node.trust
+        pins = [self._pin_view(pin) for pin in trust.list_pins()]
+        return [*pins, *(_revoked_view(record) for record in trust.list_revoked())]
+
+    def trust_show(self, who: str) -> PinView:
+        """Return the pin of a name or node id."""
+        for record in self._node.trust.list_revoked():
+            if record.node_id == who:
+                return _revoked_view(record)
+        return self._pin_view(self._node.trust.get(who))
+
+    async def trust_pin(self, public_key_b64: str, name: str, *, is_verified: bool) -> PinView:
+        """Pin an Ed25519 key under a name."""
+        try:
+            public = base64.b64decode(public_key_b64, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise TrustError("the public key is not base64", "copy it whole") from error
+        pin = self._node.pin(public, name, is_verified=is_verified)
+        return self._pin_view(pin)
+
+    async def trust_revoke(self, who: str, reason: str) -> PinView:
+        """Bar a key for good and end its session."""
+        node_id = self._node.revoke(who, reason)
+        return self.trust_show(node_id)
+
+    async def trust_forget(self, who: str) -> PinView:
+        """Remove a pin; return what it was."""
+        return self._pin_view(self._node.forget(who))
+
+    # --- What happens ------------------------------------------------------------------------
+
+    def _take(self, event: NodeEvent) -> None:
+        if isinstance(event, PeerOffline):
+            self._remember(event)
+        if isinstance(event, Notice) and event.is_warning and len(self._warnings) < MAX_WARNINGS:
+            self._warnings.append(event.text)
+        shown = _shown(event)
+        if shown is not None:
+            for subscription in self._subscriptions:
+                subscription.offer(shown)
+
+    def _remember(self, event: PeerOffline) -> None:
+        self._past[event.node_id] = msgspec.structs.replace(
+            self._view(event.link, is_online=False), direction="", connected_at=None
+        )
+        self._past.move_to_end(event.node_id)
+        while len(self._past) > MAX_PAST_PEERS:
+            self._past.popitem(last=False)
+
+    def _view(self, link: Link, *, is_online: bool) -> PeerView:
+        info, connection = link.info, link.connection_info
+        pin = self._pin_of(link.peer)
+        return PeerView(
+            node_id=link.peer,
+            name=info.peer_name,
+            is_online=is_online,
+            transport=connection.transport,
+            address=connection.remote_text,
+            direction="out" if link.is_outgoing else "in",
+            is_encrypted=connection.is_encrypted,
+            wire=info.wire.value,
+            is_ours=info.is_ours,
+            protocol_version=info.protocol_version,
+            rtt_ms=None if link.rtt_s is None else round(link.rtt_s * 1000, 3),
+            connected_at=link.established.wall,
+            messages_sent=link.traffic.messages_sent,
+            messages_received=link.traffic.messages_received,
+            trust=pin.state.value if pin else TrustState.PENDING.value,
+            is_verified=bool(pin and pin.verified),
+        )
+
+    def _pin_of(self, node_id: NodeId) -> Pin | None:
+        try:
+            return self._node.trust.get(node_id)
+        except UnknownPeerError:
+            return None
+
+    def _pin_view(self, pin: Pin) -> PinView:
+        return PinView(
+            node_id=pin.node_id,
+            name=pin.name,
+            state=pin.state.value,
+            public_key_b64=pin.public_text,
+            first_seen=pin.first_seen,
+            last_seen=pin.last_seen,
+            is_verified=pin.verified,
+            is_online=self._node.links.is_online(pin.node_id),
+            capabilities=pin.capability_set or (),
+            capabilities_pending=pin.capability_set_pending or (),
+        )
+
+
+def _revoked_view(record: Revocation) -> PinView:
+    return PinView(
+        node_id=record.node_id,
+        name="",
+        state="revoked",
+        public_key_b64="",
+        first_seen=record.timestamp,
+        last_seen=record.timestamp,
+        revoked_at=record.timestamp,
+        reason=record.reason,
+    )
+
+
+def _shown(event: NodeEvent) -> OperatorEvent | None:
+    """Return an event of the node as its operator sees it; None where it does not."""
+    match event:
+        case MessageReceived(message, source_name, via):
+            return MessageEvent(
+                id=message_id_text(message.id),
+                type=message.type,
+                source=message.source,
+                source_name=source_name,
+                via=via,
+                payload=message.payload,
+            )
+        case PeerOnline():
+            return PeerEvent(
+                node_id=event.node_id, name=event.name, is_online=True, address=event.address
+            )
+        case PeerOffline():
+            return PeerEvent(
+                node_id=event.node_id, name=event.name, is_online=False, reason=event.reason
+            )
+        case PeerRefused():
+            return RefusalEvent(
+                reason=event.reason.value,
+                remote=event.remote,
+                name=event.name,
+                node_id=event.node_id or "",
+                detail=event.detail,
+            )
+        case _:
+            return None

@@ -1,0 +1,91 @@
+"""Tells direct peers what this node can do, and learns from them what they can."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from ironmesh.errors import RemoteProtocolError
+from ironmesh.mesh.capabilities import CapabilityRegistry
+from ironmesh.node.link import Link
+from ironmesh.node.linktable import LinkTable
+from ironmesh.observe.counters import Counters
+from ironmesh.types import Message, MessageType, NodeId
+from ironmesh.wire.legacy.mesh import (
+    CapabilityAnnounce,
+    decode_capability_announce,
+    encode_capability_announce,
+)
+
+_log = logging.getLogger("ironmesh.node")
+
+MakeMessage = Callable[[NodeId, str, bytes], Message]
+"""Makes a message of ours: destination, type, payload."""
+
+
+class CapabilityExchange:
+    """Keeps the registry of capabilities in step with the direct peers.
+
+    A peer speaks for itself only: an announcement that names another origin is not believed.
+    """
+
+    def __init__(
+        self,
+        own_id: NodeId,
+        capabilities: Iterable[str],
+        *,
+        links: LinkTable,
+        counters: Counters,
+        make_message: MakeMessage,
+    ) -> None:
+        self._own_id = own_id
+        self._links = links
+        self._counters = counters
+        self._make_message = make_message
+        self._registry = CapabilityRegistry(own_id)
+        for capability in capabilities:
+            self._registry.advertise_local(capability)
+
+    def advertise(self, capability: str) -> None:
+        """Add a capability of this node and tell the peers that are online."""
+        if self._registry.advertise_local(capability):
+            self._tell_everybody()
+
+    def withdraw(self, capability: str) -> None:
+        """Withdraw a capability of this node and tell the peers that are online."""
+        if self._registry.remove_local(capability):
+            self._tell_everybody()
+
+    def find(self, pattern: str) -> list[tuple[NodeId, str]]:
+        """Return `(node id, capability)` for all that match a shell-style pattern."""
+        return self._registry.find(pattern)
+
+    def link_up(self, link: Link) -> None:
+        """A peer is online: tell it what this node can do."""
+        if self._registry.local_capabilities():
+            self._tell(link)
+
+    def link_down(self, peer: NodeId) -> None:
+        """A peer is gone, and what it can do with it."""
+        self._registry.forget_remote(peer)
+
+    def received(self, link: Link, payload: bytes) -> None:
+        """A peer announced capabilities."""
+        try:
+            announce = decode_capability_announce(payload)
+        except RemoteProtocolError as error:
+            self._counters.add(f"refused.{error.reason.value}")
+            return
+        if announce.origin not in (None, link.peer):
+            self._counters.add("ignored.capability_of_another")
+            return
+        self._registry.learn_remote(link.peer, announce.capabilities)
+
+    def _tell_everybody(self) -> None:
+        for link in self._links.online():
+            self._tell(link)
+
+    def _tell(self, link: Link) -> None:
+        announce = CapabilityAnnounce(self._own_id, tuple(self._registry.local_capabilities()))
+        payload = encode_capability_announce(announce)
+        link.enqueue([self._make_message(link.peer, MessageType.CAPABILITY_ANNOUNCE, payload)])

@@ -1,0 +1,119 @@
+"""What happens in a node, as typed events, and the bus that carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ironmesh.node.link import Link
+from ironmesh.types import Message, NodeId, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class NodeListening:
+    """The node accepts connections."""
+
+    endpoints: tuple[str, ...]
+    is_tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDiscovered:
+    """Discovery found a node that may be dialled."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerOnline:
+    """A session with this peer is up."""
+
+    node_id: NodeId
+    name: str
+    address: str
+    transport: str
+    is_outgoing: bool
+    is_new: bool
+    """First contact: its key was pinned just now."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerOffline:
+    """The last session with this peer ended."""
+
+    node_id: NodeId
+    name: str
+    reason: str
+    link: Link
+    """The link that ended, for its figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRefused:
+    """A connection or a handshake was turned away, by us or by the other side."""
+
+    reason: Refusal
+    remote: str
+    is_outgoing: bool
+    name: str
+    """As claimed; empty where nobody claimed one."""
+    node_id: NodeId | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """A message for this node's application."""
+
+    message: Message
+    source_name: str
+    """Last known name of the source; empty if unknown."""
+    via: NodeId
+    """The direct peer that handed it over: the source itself, unless it was relayed."""
+    is_redelivered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a person should read; `is_warning` where it weakens or endangers the node."""
+
+    text: str
+    is_warning: bool = False
+
+
+NodeEvent = (
+    NodeListening
+    | PeerDiscovered
+    | PeerOnline
+    | PeerOffline
+    | PeerRefused
+    | MessageReceived
+    | Notice
+)
+Subscriber = Callable[[NodeEvent], None]
+
+
+class EventBus:
+    """Hands each event to every subscriber, in order, on the node's loop.
+
+    Subscribers return at once: whoever has work to do puts the event into a queue of its own.
+    """
+
+    def __init__(self) -> None:
+        self._subscribers: list[Subscriber] = []
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Call `subscriber` for each event from now on; returns what ends it."""
+        self._subscribers.append(subscriber)
+
+        def unsubscribe() -> None:
+            if subscriber in self._subscribers:
+                self._subscribers.remove(subscriber)
+
+        return unsubscribe
+
+    def publish(self, event: NodeEvent) -> None:
+        """Hand `event` to every subscriber."""
+        for subscriber in tuple(self._subscribers):
+            subscriber(event)

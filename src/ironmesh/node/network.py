@@ -1,0 +1,52 @@
+"""The real network, as a configuration wants it: WebSocket and mDNS."""
+
+from __future__ import annotations
+
+import ssl
+
+from ironmesh.config import NodeConfig
+from ironmesh.discovery.mdns import MdnsDiscovery
+from ironmesh.node.certificate import listener_context
+from ironmesh.node.ports import Discovery, OnRefused
+from ironmesh.transport.interface import Connection, ConnectionHandler, Door, Listener
+from ironmesh.types import Endpoint
+
+
+class WebSocketTransport:
+    """Listens on wss (or ws, where the operator chose that) and dials both."""
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
+
+    @property
+    def is_tls(self) -> bool:
+        """The listener speaks TLS."""
+        return self._tls is not None
+
+    async def listen(
+        self, endpoint: Endpoint, handler: ConnectionHandler, door: Door, on_refused: OnRefused
+    ) -> Listener:
+        """Accept WebSocket connections; see `transport.websocket.listener.listen`."""
+        from ironmesh.transport.websocket.listener import listen
+
+        return await listen(endpoint, handler, tls=self._tls, door=door, on_refused=on_refused)
+
+    async def dial(self, endpoint: Endpoint, *, use_tls: bool) -> Connection:
+        """Connect to a WebSocket server; see `transport.websocket.dialer.dial`."""
+        from ironmesh.transport.websocket.dialer import dial
+
+        return await dial(endpoint, use_tls=use_tls)
+
+
+def build_transport(config: NodeConfig) -> WebSocketTransport:
+    """Return the WebSocket transport of this configuration.
+
+    Raises:
+        ConfigError: its certificate cannot be used.
+    """
+    return WebSocketTransport(listener_context(config))
+
+
+def build_discovery(config: NodeConfig) -> Discovery | None:
+    """Return mDNS, unless this configuration has it off."""
+    return MdnsDiscovery() if config.mdns else None

@@ -1,0 +1,385 @@
+"""The composition root: builds a node from its configuration, starts it, and stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from ironmesh.audit.events import AuditEvent
+from ironmesh.audit.log import AuditLog
+from ironmesh.config import NodeConfig
+from ironmesh.delivery.waiting import WaitingRoom
+from ironmesh.discovery.policy import DialPolicy
+from ironmesh.errors import LocalProtocolError, NotRunningError
+from ironmesh.files import make_private_dir
+from ironmesh.node.capabilities import CapabilityExchange
+from ironmesh.node.clock import Clock, SystemClock
+from ironmesh.node.dialer import Dialer
+from ironmesh.node.door import AdmissionLimits
+from ironmesh.node.events import EventBus, NodeListening, Notice
+from ironmesh.node.inbound import Inbound, MessageHandler
+from ironmesh.node.legacy_wire import LEGACY_MAX_PAYLOAD_BYTES, LegacyWire
+from ironmesh.node.link import Link
+from ironmesh.node.linktable import LinkTable
+from ironmesh.node.network import build_discovery, build_transport
+from ironmesh.node.outbound import Outbound
+from ironmesh.node.ports import Discovery, Transport
+from ironmesh.node.posture import posture_notices
+from ironmesh.node.refusals import RefusalDesk, RefusedPeer
+from ironmesh.node.sessions import Books, Sessions
+from ironmesh.node.supervisor import TaskSupervisor
+from ironmesh.node.welcome import Welcome
+from ironmesh.observe.counters import Counters
+from ironmesh.store.keyfiles import LoadedKeys, load_or_create
+from ironmesh.store.node_lock import NodeLock
+from ironmesh.transport.interface import Connection, Listener
+from ironmesh.trust.pins import Pin
+from ironmesh.trust.store import TrustStore
+from ironmesh.types import (
+    Endpoint,
+    Instant,
+    Message,
+    MessagePriority,
+    NodeId,
+    Random,
+    Refusal,
+    is_node_id,
+)
+
+_log = logging.getLogger("ironmesh.node")
+
+STOP_LIMIT_S = 0.6
+"""How long peers have to take our goodbye."""
+
+
+class NodeState(Enum):
+    """What has happened to a node."""
+
+    NEW = "new"
+    STARTED = "started"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that exists once the keys are open."""
+
+    keys: LoadedKeys
+    audit: AuditLog
+    desk: RefusalDesk
+    trust: TrustStore
+    transport: Transport
+    links: LinkTable
+    inbound: Inbound
+    outbound: Outbound
+    capabilities: CapabilityExchange
+    sessions: Sessions
+    dialer: Dialer
+    discovery: Discovery | None
+
+
+class Node:
+    """One node: an identity, a listener, its links, and what waits for its peers.
+
+    Args:
+        config: what the operator wants.
+        clock: where the time comes from.
+        random: where randomness comes from.
+        transport: moves the bytes; None = WebSocket as `config` says.
+        discovery: finds peers; None = mDNS as `config` says.
+    """
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        *,
+        clock: Clock | None = None,
+        random: Random = os.urandom,
+        transport: Transport | None = None,
+        discovery: Discovery | None = None,
+    ) -> None:
+        self.config = config
+        self.events = EventBus()
+        self.counters = Counters()
+        self._clock = clock or SystemClock()
+        self._random = random
+        self._given_transport = transport
+        self._given_discovery = discovery
+        self._admission = AdmissionLimits()
+        self._tasks = TaskSupervisor(self.counters)
+        self._handlers: list[MessageHandler] = []
+        self._lock: NodeLock | None = None
+        self._listener: Listener | None = None
+        self._parts: Parts | None = None
+        self._state = NodeState.NEW
+        self.started: Instant | None = None
+
+    # --- Life --------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the keys, listen, and begin to look for peers; returns once the node listens.
+
+        Raises:
+            NodeAlreadyRunningError: this node runs already.
+            KeyFileError, TrustFileError, AuditError, ConfigError, PortInUseError: see their texts.
+        """
+        if self._state is not NodeState.NEW:
+            raise LocalProtocolError("a node starts once; make a new one")
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        make_private_dir(self.config.home)
+        make_private_dir(self.config.node_dir)
+        self._lock = NodeLock.acquire(self.config.node_dir)
+        keys = await asyncio.to_thread(load_or_create, self.config, self._random)
+        parts = self._build(keys)
+        self._parts = parts
+        self._state = NodeState.STARTED
+        self.started = self._clock.now()
+        self._listener = await parts.transport.listen(
+            Endpoint(self.config.bind, self.config.port),
+            self._serve,
+            self,
+            self._connection_refused,
+        )
+        endpoints = tuple(str(endpoint) for endpoint in self._listener.endpoints)
+        parts.audit.append(AuditEvent.NODE_STARTED, listening=list(endpoints))
+        for text in (*keys.notices, *parts.trust.take_notices()):
+            self.events.publish(Notice(text))
+        for notice in posture_notices(self.config):
+            self.events.publish(notice)
+        self.events.publish(NodeListening(endpoints, parts.transport.is_tls))
+        self._look_for_peers(parts)
+
+    def _build(self, keys: LoadedKeys) -> Parts:
+        config = self.config
+        identity = keys.keys.identity
+        audit = AuditLog.open(config.audit_file, keys.keys.data_key)
+        trust = TrustStore(config.trust_file, keys.keys.data_key, identity.seed)
+        trust.check()
+        policy = DialPolicy(config.name, config.allowed_peers, config.open_discovery)
+        links = LinkTable(identity.node_id)
+        outbound = Outbound(
+            identity.node_id,
+            links=links,
+            trust=trust,
+            waiting=WaitingRoom(),
+            counters=self.counters,
+            clock=self._clock,
+            random=self._random,
+            max_payload_bytes=LEGACY_MAX_PAYLOAD_BYTES,
+        )
+        capabilities = CapabilityExchange(
+            identity.node_id,
+            config.capabilities,
+            links=links,
+            counters=self.counters,
+            make_message=outbound.make_message,
+        )
+        inbound = Inbound(trust, self.events, self.counters, capabilities)
+        for handler in self._handlers:
+            inbound.add_handler(handler)
+        desk = RefusalDesk(self.counters, audit, self.events)
+        sessions = Sessions(
+            wire=LegacyWire(config, identity, trust.public_key, self._random),
+            welcome=Welcome(config, identity.node_id, policy, trust),
+            trust=trust,
+            links=links,
+            inbound=inbound,
+            outbound=outbound,
+            capabilities=capabilities,
+            admission=self._admission,
+            books=Books(desk, audit, self.events),
+            tasks=self._tasks,
+            clock=self._clock,
+        )
+        transport = self._given_transport or build_transport(config)
+        dialer = Dialer(
+            transport=transport,
+            sessions=sessions,
+            links=links,
+            policy=policy,
+            events=self.events,
+            tasks=self._tasks,
+            random=self._random,
+            allow_plaintext=config.allow_plaintext,
+        )
+        discovery = self._given_discovery or build_discovery(config)
+        return Parts(
+            keys=keys,
+            audit=audit,
+            desk=desk,
+            trust=trust,
+            transport=transport,
+            links=links,
+            inbound=inbound,
+            outbound=outbound,
+            capabilities=capabilities,
+            sessions=sessions,
+            dialer=dialer,
+            discovery=discovery,
+        )
+
+    def _look_for_peers(self, parts: Parts) -> None:
+        for peer in self.config.peers:
+            parts.dialer.add_address(Endpoint(peer.host, peer.port))
+        if parts.discovery is not None and self._listener is not None:
+            parts.discovery.start(
+                self.config.name,
+                self._listener.endpoints[0].port,
+                self.config.bind,
+                parts.dialer.found,
+                parts.dialer.lost,
+                lambda text: self.events.publish(Notice(text, is_warning=True)),
+            )
+
+    async def stop(self) -> None:
+        """Say goodbye, stop everything, and free port, files and lock. May be called twice."""
+        self._state = NodeState.STOPPED
+        parts = self._parts
+        if parts is not None:
+            await self._stop_traffic(parts)
+            parts.trust.close()
+            parts.audit.append(AuditEvent.NODE_STOPPED)
+            parts.audit.close()
+            self._parts = None
+        await self._tasks.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    async def _stop_traffic(self, parts: Parts) -> None:
+        farewells = [asyncio.ensure_future(parts.sessions.stop(STOP_LIMIT_S))]
+        if parts.discovery is not None:
+            farewells.append(asyncio.ensure_future(parts.discovery.stop()))
+        await asyncio.gather(*farewells)
+        if self._listener is not None:
+            await self._listener.close()
+            self._listener = None
+
+    # --- What programs do with it ------------------------------------------------------------
+
+    @property
+    def state(self) -> NodeState:
+        """What has happened to it."""
+        return self._state
+
+    @property
+    def node_id(self) -> NodeId:
+        """Its id.
+
+        Raises:
+            NotRunningError: before the start.
+        """
+        return self._running().keys.keys.identity.node_id
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where it listens."""
+        return self._listener.endpoints if self._listener is not None else ()
+
+    @property
+    def is_tls(self) -> bool:
+        """Its listener speaks TLS."""
+        return self._running().transport.is_tls
+
+    @property
+    def trust(self) -> TrustStore:
+        """Its pins."""
+        return self._running().trust
+
+    @property
+    def links(self) -> LinkTable:
+        """Its live links."""
+        return self._running().links
+
+    @property
+    def capabilities(self) -> CapabilityExchange:
+        """What it and its peers can do."""
+        return self._running().capabilities
+
+    def on_message(self, handler: MessageHandler) -> None:
+        """Give each message to `handler`; attach it before the start, and it misses none."""
+        if self._parts is None:
+            self._handlers.append(handler)
+        else:
+            self._parts.inbound.add_handler(handler)
+
+    async def send(
+        self,
+        target: str,
+        payload: bytes,
+        msg_type: str = "MSG",
+        priority: MessagePriority = MessagePriority.NORMAL,
+    ) -> Message:
+        """Accept one message for a peer (name or node id); see `Outbound.send`."""
+        return await self._running().outbound.send(target, payload, msg_type, priority)
+
+    async def connect(self, host: str, port: int) -> Link:
+        """Dial an address now, and keep the session from then on; see `Dialer.connect`."""
+        return await self._running().dialer.connect(Endpoint(host, port))
+
+    def subscribe(self, subscriber: Callable[..., None]) -> Callable[[], None]:
+        """Call `subscriber` for each event of the node; returns what ends it."""
+        return self.events.subscribe(subscriber)
+
+    # --- What its operator decides about peers -----------------------------------------------
+
+    def pin(self, public: bytes, name: str, *, is_verified: bool) -> Pin:
+        """Pin a key (Ed25519, 32 bytes) under a name; see `TrustStore.pin`."""
+        parts = self._running()
+        pin = parts.trust.pin(public, name, self._clock.now(), verified=is_verified)
+        parts.audit.append(AuditEvent.PIN_ADDED, node_id=pin.node_id, name=pin.name)
+        return pin
+
+    def forget(self, who: str) -> Pin:
+        """Remove a pin, so that the next contact is a first one; see `TrustStore.forget`."""
+        parts = self._running()
+        pin = parts.trust.forget(who)
+        parts.audit.append(AuditEvent.PIN_FORGOTTEN, node_id=pin.node_id, name=pin.name)
+        return pin
+
+    def revoke(self, who: str, reason: str) -> NodeId:
+        """Bar a key for good and end its session; see `TrustStore.revoke`."""
+        parts = self._running()
+        node_id = NodeId(who) if is_node_id(who) else parts.trust.get(who).node_id
+        parts.trust.revoke(node_id, self.node_id, self._clock.now(), reason)
+        parts.audit.append(AuditEvent.PEER_REVOKED, node_id=node_id, reason=reason)
+        link = parts.links.get(node_id)
+        if link is not None:
+            link.close_soon("revoked")
+        return node_id
+
+    # --- What the transport asks (Door) ------------------------------------------------------
+
+    def admit(self, remote_host: str) -> bool:
+        """Tell whether a new connection may stay."""
+        reason = self._admission.admit(remote_host, self._clock.now().mono)
+        if reason is not None and self._parts is not None:
+            who = RefusedPeer(remote_host, is_outgoing=False)
+            self._parts.desk.peer(reason, who, "turned away at the door")
+        return reason is None
+
+    def settle(self, remote_host: str) -> None:
+        """A connection is no longer half open."""
+        self._admission.settle(remote_host)
+
+    async def _serve(self, connection: Connection) -> None:
+        await self._running().sessions.serve(connection)
+
+    def _connection_refused(self, reason: Refusal, remote: str) -> None:
+        if self._parts is not None and reason is not Refusal.BUSY:  # the door books its own
+            self._parts.desk.peer(reason, RefusedPeer(remote, is_outgoing=False), reason.value)
+
+    def _running(self) -> Parts:
+        if self._parts is None:
+            raise NotRunningError("the node is not running", "start it first")
+        return self._parts

@@ -1,0 +1,79 @@
+"""Every refusal has a counter, an event, one log line, and where it matters an audit record."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from ironmesh.audit.events import AuditEvent
+from ironmesh.audit.log import AuditLog
+from ironmesh.node.events import EventBus, PeerRefused
+from ironmesh.observe.counters import Counters
+from ironmesh.session.interface import PeerClaim
+from ironmesh.types import NodeId, Refusal
+
+_log = logging.getLogger("ironmesh.node")
+
+_AUDITED: Final = {
+    Refusal.AUTH_FAILED: AuditEvent.AUTH_FAILED,
+    Refusal.IDENTITY_CHANGED: AuditEvent.TOFU_MISMATCH,
+    Refusal.UNEXPECTED_IDENTITY: AuditEvent.TOFU_MISMATCH,
+    Refusal.REVOKED: AuditEvent.PEER_REFUSED,
+    Refusal.BLOCKED: AuditEvent.PEER_REFUSED,
+    Refusal.NOT_ALLOWED: AuditEvent.PEER_REFUSED,
+    Refusal.LEGACY_REFUSED: AuditEvent.PEER_REFUSED,
+    Refusal.VERSION_TOO_OLD: AuditEvent.PEER_REFUSED,
+    Refusal.REFLECTED: AuditEvent.PEER_REFUSED,
+}
+_SILENT: Final = frozenset({Refusal.NOT_WEBSOCKET, Refusal.DUPLICATE})
+"""Everyday noise: published nodes try TLS first and dial peers that are already connected."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedPeer:
+    """Who was turned away, as far as it is known."""
+
+    remote: str
+    is_outgoing: bool
+    claim: PeerClaim | None = None
+
+
+class RefusalDesk:
+    """Books refusals of connections, handshakes and frames."""
+
+    def __init__(self, counters: Counters, audit: AuditLog, events: EventBus) -> None:
+        self._counters = counters
+        self._audit = audit
+        self._events = events
+
+    def peer(self, reason: Refusal, who: RefusedPeer, detail: str) -> None:
+        """Book a refused connection or handshake."""
+        name = who.claim.name if who.claim else ""
+        node_id = who.claim.node_id if who.claim else None
+        self._counters.add(f"refused.{reason.value}")
+        if reason in _AUDITED:
+            self._audit.append(
+                _AUDITED[reason],
+                reason=reason.value,
+                remote=who.remote,
+                name=name,
+                node_id=node_id or "",
+                detail=detail,
+            )
+        level = logging.DEBUG if reason in _SILENT else logging.WARNING
+        direction = "dialling" if who.is_outgoing else "connection from"
+        _log.log(level, "refused %s %s %s: %s", direction, who.remote, name, detail)
+        self._events.publish(
+            PeerRefused(reason, who.remote, who.is_outgoing, name, node_id, detail)
+        )
+
+    def frame(self, reason: Refusal, peer: NodeId, peer_name: str, detail: str) -> None:
+        """Book a refused frame or message of an established session."""
+        self._counters.add(f"refused.{reason.value}")
+        _log.debug("dropped a frame of %s (%s): %s", peer_name, peer[:8], detail)
+
+    def throttled(self, peer: NodeId, peer_name: str) -> None:
+        """Book that a peer says it dropped a frame of ours."""
+        self._counters.add("throttled_by_peer")
+        _log.warning("%s (%s) dropped a frame: we sent too fast for it", peer_name, peer[:8])
