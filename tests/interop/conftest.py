@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.interop.pairs import Pairs
 from tests.support.agent_process import AgentProcess
 from tests.support.certificates import CertificateFiles, make_certificate
 from tests.support.our_node import OurNode
@@ -54,3 +55,11 @@ def _starter(kind: type[AgentProcess], folder: Path, nodes: AsyncExitStack) -> C
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
     """A self-signed certificate for loopback."""
     return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def pairs(
+    ours: Callable[..., Any], published: Callable[..., Any], certificate: CertificateFiles
+) -> Pairs:
+    """Start a node of ours with a published one: `pair = await pairs.connected("ours", "wss")`."""
+    return Pairs(ours, published, certificate)

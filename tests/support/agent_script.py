@@ -93,6 +93,8 @@ class Program:
             )
         self._echo = bool(options.get("echo"))
         self._agent = Agent(name, port=port, passphrase=passphrase, **kwargs)
+        for attribute, value in options.get("daemon_attributes", {}).items():
+            setattr(self._agent.daemon, attribute, value)
         for message_type in (*TYPES, *options.get("types", ())):
             self._agent.on_message(message_type)(self._reporter(message_type))
         for message_type in CONTROL_TYPES:
@@ -104,9 +106,10 @@ class Program:
         return {"node_id": self._agent.node_id, "port": port, "version": ironmesh.__version__}
 
     def _reporter(self, message_type: str) -> Callable[..., None]:
-        def report(*args: Any) -> None:
+        def report(peer_id: Any, payload: bytes | None = None) -> None:
             # The published node hands its own event over for types other than MSG, REQ and RESP.
-            peer_id, payload = args if len(args) == 2 else (args[0]["peer_id"], args[0]["payload"])
+            if payload is None:
+                peer_id, payload = peer_id["peer_id"], peer_id["payload"]
             self._output.emit(
                 "message",
                 peer_id=peer_id,

@@ -51,3 +51,7 @@ class PublishedNode(AgentProcess):
             "trust_path": "known_peers.json",
         }
         return {key: str(folder / name) for key, name in names.items()}
+
+
+FREQUENT_PINGS = {"daemon_attributes": {"_heartbeat_interval": 0.5}}
+"""`start` fields of a node that pings twice a second instead of every 30 s."""
