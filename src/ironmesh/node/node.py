@@ -22,6 +22,7 @@ from ironmesh.node.dialer import Dialer
 from ironmesh.node.door import AdmissionLimits
 from ironmesh.node.events import EventBus, NodeListening, Notice
 from ironmesh.node.inbound import Inbound, MessageHandler
+from ironmesh.node.journal import Journal
 from ironmesh.node.legacy_wire import LEGACY_MAX_PAYLOAD_BYTES, LegacyWire
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
@@ -69,7 +70,7 @@ class Parts:
     """Everything that exists once the keys are open."""
 
     keys: LoadedKeys
-    audit: AuditLog
+    journal: Journal
     desk: RefusalDesk
     trust: TrustStore
     transport: Transport
@@ -151,7 +152,7 @@ class Node:
             self._connection_refused,
         )
         endpoints = tuple(str(endpoint) for endpoint in self._listener.endpoints)
-        parts.audit.append(AuditEvent.NODE_STARTED, listening=list(endpoints))
+        parts.journal.record(AuditEvent.NODE_STARTED, listening=list(endpoints))
         for text in (*keys.notices, *parts.trust.take_notices()):
             self.events.publish(Notice(text))
         for notice in posture_notices(self.config):
@@ -162,7 +163,8 @@ class Node:
     def _build(self, keys: LoadedKeys) -> Parts:
         config = self.config
         identity = keys.keys.identity
-        audit = AuditLog.open(config.audit_file, keys.keys.data_key)
+        audit = AuditLog(config.audit_file, keys.keys.data_key)
+        journal = Journal(audit, self._clock, self.counters)
         trust = TrustStore(config.trust_file, keys.keys.data_key, identity.seed)
         trust.check()
         policy = DialPolicy(config.name, config.allowed_peers, config.open_discovery)
@@ -187,7 +189,7 @@ class Node:
         inbound = Inbound(trust, self.events, self.counters, capabilities)
         for handler in self._handlers:
             inbound.add_handler(handler)
-        desk = RefusalDesk(self.counters, audit, self.events)
+        desk = RefusalDesk(self.counters, journal, self.events)
         sessions = Sessions(
             wire=LegacyWire(config, identity, trust.public_key, self._random),
             welcome=Welcome(config, identity.node_id, policy, trust),
@@ -197,7 +199,7 @@ class Node:
             outbound=outbound,
             capabilities=capabilities,
             admission=self._admission,
-            books=Books(desk, audit, self.events),
+            books=Books(desk, journal, self.events),
             tasks=self._tasks,
             clock=self._clock,
         )
@@ -215,7 +217,7 @@ class Node:
         discovery = self._given_discovery or build_discovery(config)
         return Parts(
             keys=keys,
-            audit=audit,
+            journal=journal,
             desk=desk,
             trust=trust,
             transport=transport,
@@ -248,8 +250,8 @@ class Node:
         if parts is not None:
             await self._stop_traffic(parts)
             parts.trust.close()
-            parts.audit.append(AuditEvent.NODE_STOPPED)
-            parts.audit.close()
+            parts.journal.record(AuditEvent.NODE_STOPPED)
+            parts.journal.close()
             self._parts = None
         await self._tasks.close()
         if self._lock is not None:
@@ -337,14 +339,14 @@ class Node:
         """Pin a key (Ed25519, 32 bytes) under a name; see `TrustStore.pin`."""
         parts = self._running()
         pin = parts.trust.pin(public, name, self._clock.now(), verified=is_verified)
-        parts.audit.append(AuditEvent.PIN_ADDED, node_id=pin.node_id, name=pin.name)
+        parts.journal.record(AuditEvent.PIN_ADDED, node_id=pin.node_id, name=pin.name)
         return pin
 
     def forget(self, who: str) -> Pin:
         """Remove a pin, so that the next contact is a first one; see `TrustStore.forget`."""
         parts = self._running()
         pin = parts.trust.forget(who)
-        parts.audit.append(AuditEvent.PIN_FORGOTTEN, node_id=pin.node_id, name=pin.name)
+        parts.journal.record(AuditEvent.PIN_FORGOTTEN, node_id=pin.node_id, name=pin.name)
         return pin
 
     def revoke(self, who: str, reason: str) -> NodeId:
@@ -352,7 +354,7 @@ class Node:
         parts = self._running()
         node_id = NodeId(who) if is_node_id(who) else parts.trust.get(who).node_id
         parts.trust.revoke(node_id, self.node_id, self._clock.now(), reason)
-        parts.audit.append(AuditEvent.PEER_REVOKED, node_id=node_id, reason=reason)
+        parts.journal.record(AuditEvent.PEER_REVOKED, node_id=node_id, reason=reason)
         link = parts.links.get(node_id)
         if link is not None:
             link.close_soon("revoked")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ironmesh.audit.events import AuditEvent
-from ironmesh.audit.log import AuditLog
 from ironmesh.node.events import EventBus, PeerRefused
+from ironmesh.node.journal import Journal
 from ironmesh.observe.counters import Counters
 from ironmesh.session.interface import PeerClaim
 from ironmesh.types import NodeId, Refusal
@@ -42,9 +42,9 @@ class RefusedPeer:
 class RefusalDesk:
     """Books refusals of connections, handshakes and frames."""
 
-    def __init__(self, counters: Counters, audit: AuditLog, events: EventBus) -> None:
+    def __init__(self, counters: Counters, journal: Journal, events: EventBus) -> None:
         self._counters = counters
-        self._audit = audit
+        self._journal = journal
         self._events = events
 
     def peer(self, reason: Refusal, who: RefusedPeer, detail: str) -> None:
@@ -53,7 +53,7 @@ class RefusalDesk:
         node_id = who.claim.node_id if who.claim else None
         self._counters.add(f"refused.{reason.value}")
         if reason in _AUDITED:
-            self._audit.append(
+            self._journal.record(
                 _AUDITED[reason],
                 reason=reason.value,
                 remote=who.remote,

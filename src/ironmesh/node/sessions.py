@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ironmesh.audit.events import AuditEvent
-from ironmesh.audit.log import AuditLog
 from ironmesh.errors import ConnectionClosed, HandshakeError
 from ironmesh.node.arbitration import SessionFacts
 from ironmesh.node.capabilities import CapabilityExchange
@@ -17,6 +16,7 @@ from ironmesh.node.door import AdmissionLimits
 from ironmesh.node.events import EventBus, PeerOffline, PeerOnline
 from ironmesh.node.handshaking import shake_hands
 from ironmesh.node.inbound import Inbound
+from ironmesh.node.journal import Journal
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.outbound import Outbound
@@ -56,7 +56,7 @@ class Books:
     """Where sessions write down what happens."""
 
     refusals: RefusalDesk
-    audit: AuditLog
+    journal: Journal
     events: EventBus
 
 
@@ -187,7 +187,7 @@ class Sessions:
         host = connection.info.remote_host
         if self._admission.failed(host, self._mono()):
             _log.warning("%s failed to prove the passphrase too often: locked out", host)
-            self._books.audit.append(AuditEvent.AUTH_LOCKOUT, remote=host)
+            self._books.journal.record(AuditEvent.AUTH_LOCKOUT, remote=host)
 
     def _admit(self, connection: Connection, machine: Handshake, claim: PeerClaim) -> None:
         """Pin the peer; another process may have pinned its name a moment ago, so judge again."""
@@ -202,11 +202,11 @@ class Sessions:
             self._trust.remember_tls(claim.node_id, connection.info.tls_fingerprint.hex())
         if verdict.standing is Standing.NEW:
             self._newcomers.add(claim.node_id)
-            self._books.audit.append(
+            self._books.journal.record(
                 AuditEvent.PEER_PINNED, node_id=claim.node_id, name=verdict.name
             )
         elif verdict.standing is Standing.RENAMED:
-            self._books.audit.append(
+            self._books.journal.record(
                 AuditEvent.PEER_RENAMED,
                 node_id=claim.node_id,
                 name=verdict.name,
@@ -238,7 +238,7 @@ class Sessions:
         is_new = link.peer in self._newcomers
         self._newcomers.discard(link.peer)
         info = link.connection_info
-        self._books.audit.append(
+        self._books.journal.record(
             AuditEvent.PEER_CONNECTED,
             node_id=link.peer,
             name=link.info.peer_name,
@@ -269,7 +269,7 @@ class Sessions:
                 self._say_farewell(link, reason)
 
     def _say_farewell(self, link: Link, reason: str) -> None:
-        self._books.audit.append(
+        self._books.journal.record(
             AuditEvent.PEER_DISCONNECTED,
             node_id=link.peer,
             name=link.info.peer_name,
@@ -288,7 +288,7 @@ class Sessions:
         if isinstance(event, UnitRefused):
             self._books.refusals.frame(event.reason, link.peer, link.info.peer_name, event.detail)
         elif isinstance(event, Rekeyed):
-            self._books.audit.append(
+            self._books.journal.record(
                 AuditEvent.SESSION_REKEYED, node_id=link.peer, count=event.count
             )
         elif isinstance(event, PeerThrottled):
