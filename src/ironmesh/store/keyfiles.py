@@ -103,17 +103,21 @@ def generate(
 def rotate(path: Path, passphrase: Secret, cost: KdfCost, random: Random) -> Rotation:
     """Give a node a new identity under its old data key; the old key file is kept beside it.
 
+    The caller holds the node's lock: a running node would go on with the old identity.
+
     Raises:
+        PassphraseError: the passphrase is too short.
         WrongPassphraseError: the passphrase does not open the file.
         KeyFileError: there is none, or it cannot be read or written. Nothing was overwritten.
     """
     check_length(passphrase)
     with _translated(path), exclusive(_lock_of(path), LOCK_TIMEOUT_S):
         data = _read_existing(path)
-        old = _open(path, _parse(path, data), passphrase).complete(random)
+        stored = _parse(path, data)
+        old = _open(path, stored, passphrase).complete(random)
         new = replace(old, identity=Identity.generate(random))
         kept = path.with_name(f"{path.name}.{old.identity.node_id}")
-        _keep(kept, data)
+        _keep(kept, data if stored.is_encrypted else seal_new(old, passphrase, cost, random))
         write_private(path, seal_new(new, passphrase, cost, random))
     return Rotation(old, new, kept)
 

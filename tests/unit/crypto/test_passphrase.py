@@ -49,6 +49,15 @@ def test_what_everybody_guesses_is_weak(text: str) -> None:
     assert text not in warning
 
 
+def test_words_count_for_what_a_list_of_words_costs_a_guesser() -> None:
+    four = estimate_bits(Secret("correct horse battery staple"))
+    assert 35 < four < WEAK_BITS
+    assert four == pytest.approx(estimate_bits(Secret("correct-horse-battery-staple")))
+    seven = estimate_bits(Secret("alpha lunar cobalt prism venom gizmo tulip"))
+    assert LEGACY_SAME_MIN_BITS < seven < 95
+    assert estimate_bits(Secret("monkey " * 14)) < 30
+
+
 def test_five_random_words_draw_no_warning() -> None:
     assert weakness(Secret("cobalt prism venom gizmo tulip")) is None
 

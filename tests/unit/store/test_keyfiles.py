@@ -444,6 +444,15 @@ def test_rotation_changes_the_identity_and_keeps_the_data_key(tmp_path: Path) ->
     assert start(tmp_path).keys == change.new
 
 
+def test_rotation_of_a_plaintext_file_leaves_no_seed_behind(tmp_path: Path) -> None:
+    write(tmp_path / "keys.json", PLAIN)
+    change = rotated(tmp_path / "keys.json")
+    assert change.old.identity.node_id == describe(change.kept).node_id == NODE_ID
+    assert describe(tmp_path / "keys.json").node_id == change.new.identity.node_id
+    for data in contents(tmp_path).values():
+        assert PLAIN["ed25519_secret"].encode() not in data
+
+
 def test_rotation_needs_the_passphrase(tmp_path: Path) -> None:
     start(tmp_path)
     before = contents(tmp_path)
