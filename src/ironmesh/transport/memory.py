@@ -137,7 +137,7 @@ class MemoryListener:
         host = connection.info.remote_host
         if self._door is not None and not self._door.admit(host):
             if self._on_refused is not None:
-                self._on_refused(Refusal.BUSY, host)
+                self._on_refused(Refusal.BUSY, connection.info.remote_text)
             return False
         task = asyncio.get_running_loop().create_task(self._serve(connection))
         self._serving[task] = connection

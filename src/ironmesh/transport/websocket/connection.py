@@ -33,7 +33,7 @@ MAX_UNREAD_ANSWER_BYTES: Final = 64 * 1024
 """Pongs that may wait for a peer that pings and does not read."""
 WRITE_BUFFER_BYTES: Final = 128 * 1024
 SEND_TIMEOUT_S: Final = 5.0
-SLOWEST_PEER_BYTES_PER_S: Final = 16 * 1024
+SLOWEST_PEER_BYTES_PER_S: Final = 64 * 1024
 """What a large batch may need above `SEND_TIMEOUT_S`."""
 CLOSE_TIMEOUT_S: Final = 0.8
 TLS_CLOSE_TIMEOUT_S: Final = 0.5

@@ -57,7 +57,7 @@ async def listen(
         tls: speak wss only, with this context; None = ws only.
         door: asked for each TCP connection, before any of its bytes is read.
         on_refused: told once of each connection that does not reach the handler, with the reason
-            (`NOT_WEBSOCKET`, `TIMEOUT`, `BUSY`) and the peer's address.
+            (`NOT_WEBSOCKET`, `TIMEOUT`, `BUSY`) and the peer as `host:port`.
         max_unit_bytes: a larger message of a peer ends its connection (close code 1009).
         subprotocols: what may be agreed on, best first; a client need not offer any.
         opening_timeout_s: limit for TLS and the HTTP upgrade together.
@@ -149,7 +149,7 @@ class WebSocketListener:
     def _admit(self, sock: socket.socket, remote: Endpoint) -> None:
         if not self._door.admit(remote.host):
             sock.close()
-            self._on_refused(Refusal.BUSY, remote.host)
+            self._on_refused(Refusal.BUSY, str(remote))
             return
         task = asyncio.get_running_loop().create_task(self._serve(sock, remote))
         self._serving[task] = None
@@ -164,7 +164,7 @@ class WebSocketListener:
             if refusal is not None:
                 self._door.settle(remote.host)
         if refusal is not None:
-            self._on_refused(refusal, remote.host)
+            self._on_refused(refusal, str(remote))
             await connection.lost()
             return
         task = asyncio.current_task()

@@ -1,0 +1,37 @@
+"""What a part leaves behind when it ends: tasks, threads, open files. It should be nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """A count of everything that is open now; equal counts mean that nothing was left."""
+
+    tasks: int
+    threads: int
+    files: tuple[str, ...]
+
+    @classmethod
+    async def now(cls) -> Self:
+        """Count, once what was scheduled already has run."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return cls(len(asyncio.all_tasks()), threading.active_count(), tuple(_open_sockets()))
+
+
+def _open_sockets() -> list[str]:
+    links = []
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            links.append(str(entry.readlink()))
+        except OSError:
+            # The listing's own descriptor is closed by now.
+            continue
+    return sorted(link for link in links if os.sep + "proc" not in link)
