@@ -113,10 +113,11 @@ class LegacyChannel:
         """When to call `on_timer`, in monotonic seconds; None once closed."""
         if self._opener is None:
             return None
-        times = (self._rekey.next_timer, self._opener.retired_until)
+        opener = self._opener
+        times = (self._rekey.next_timer, opener.retired_until, opener.confirm_by)
         return min(
             self._ping_due,
-            self._opener.heard + LIVENESS_TIMEOUT_S,
+            opener.heard + LIVENESS_TIMEOUT_S,
             *(time for time in times if time is not None),
         )
 
@@ -156,13 +157,17 @@ class LegacyChannel:
         """Queue pings and key changes that are due.
 
         Raises:
-            RemoteProtocolError: TIMEOUT: nothing arrived for 90 s, or no answer to a key change.
+            RemoteProtocolError: TIMEOUT: nothing arrived for 90 s, or a key change did not end.
         """
         if self._opener is None:
             return
         if now.mono >= self._opener.heard + LIVENESS_TIMEOUT_S:
             raise RemoteProtocolError(
                 Refusal.TIMEOUT, f"nothing arrived from the peer for {LIVENESS_TIMEOUT_S:.0f} s"
+            )
+        if self._opener.confirm_by is not None and now.mono >= self._opener.confirm_by:
+            raise RemoteProtocolError(
+                Refusal.TIMEOUT, "nothing arrived from the peer under the new session key"
             )
         self._opener.expire(now.mono)
         self._rekey.on_timer(now.mono)
@@ -226,17 +231,23 @@ class LegacyChannel:
         units: list[Unit] = []
         if self._rekey.state is RekeyState.REQUEST_SENT:
             return units
+        if self._rekey.state is RekeyState.ANSWER_QUEUED:
+            units.append(self._seal_rekey(sealer, now))
         while self._controls:
             waiting = self._controls.popleft()
             if waiting.type == MessageType.PING:
                 self._pings.append(now.mono)
             units.append(sealer.seal(self._control_draft(waiting), now.wall))
-        if self._rekey.has_frame:
-            last = self._rekey.take_frame()
-            units.append(sealer.seal(self._control_draft(last.control), now.wall))
-            if last.new_key is not None:
-                sealer.switch(last.new_key)
+        if self._rekey.state is RekeyState.REQUEST_QUEUED:
+            units.append(self._seal_rekey(sealer, now))
         return units
+
+    def _seal_rekey(self, sealer: Sealer, now: Instant) -> Unit:
+        last = self._rekey.take_frame()
+        unit = sealer.seal(self._control_draft(last.control), now.wall)
+        if last.new_key is not None:
+            sealer.switch(last.new_key)
+        return unit
 
     def _control_draft(self, waiting: control.Control) -> Draft:
         message_id = self._settings.random(16).hex()
@@ -285,6 +296,7 @@ class LegacyChannel:
             if self._sealer is not None:
                 self._sealer.switch(new_key)
         opener.switch(new_key, now.mono)
+        self.ping(now)
         return [Rekeyed(self._rekey.count)]
 
     def _message(self, received: Received) -> Message:

@@ -8,7 +8,7 @@ from ironmesh.errors import RemoteProtocolError
 from ironmesh.session.interface import PeerClaim
 from ironmesh.session.legacy.provenance import Provenance
 from ironmesh.session.legacy.replay import ReplayGuard
-from ironmesh.session.legacy.settings import RETIRED_KEY_S, LegacySettings
+from ironmesh.session.legacy.settings import KEY_CONFIRMATION_S, RETIRED_KEY_S, LegacySettings
 from ironmesh.types import Instant, Refusal, Secret
 from ironmesh.wire.legacy import frame, inner
 
@@ -29,7 +29,15 @@ class Received(NamedTuple):
 class Opener:
     """Verifies, decrypts and checks frames of one peer."""
 
-    __slots__ = ("_current", "_peer_public", "_provenance", "_retired", "heard", "retired_until")
+    __slots__ = (
+        "_current",
+        "_peer_public",
+        "_provenance",
+        "_retired",
+        "confirm_by",
+        "heard",
+        "retired_until",
+    )
 
     def __init__(
         self, settings: LegacySettings, claim: PeerClaim, key: Secret, now: Instant
@@ -39,6 +47,8 @@ class Opener:
         self._current = _ReceiveKey(key, ReplayGuard())
         self._retired: _ReceiveKey | None = None
         self.retired_until: float | None = None
+        self.confirm_by: float | None = None
+        """Until when a frame must have arrived under a new key, in monotonic seconds."""
         self.heard = now.mono
         """When the last frame arrived that the peer really sealed, in monotonic seconds."""
 
@@ -46,6 +56,7 @@ class Opener:
         """Open with `key` from now on; what is still on its way opens with the old one."""
         self._retired = self._current
         self.retired_until = mono + RETIRED_KEY_S
+        self.confirm_by = mono + KEY_CONFIRMATION_S
         self._current = _ReceiveKey(key, ReplayGuard())
 
     def expire(self, mono: float) -> None:
@@ -72,10 +83,13 @@ class Opener:
 
     def _decrypt(self, ciphertext: bytes) -> tuple[bytes, ReplayGuard]:
         try:
-            return frame.decrypt(self._current.key.reveal(), ciphertext), self._current.guard
+            plaintext = frame.decrypt(self._current.key.reveal(), ciphertext)
         except frame.FrameError:
             if self._retired is None:
                 raise
+        else:
+            self.confirm_by = None
+            return plaintext, self._current.guard
         return frame.decrypt(self._retired.key.reveal(), ciphertext), self._retired.guard
 
 

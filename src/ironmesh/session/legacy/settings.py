@@ -19,6 +19,8 @@ LIVENESS_TIMEOUT_S: Final = 90.0
 REKEY_TIMEOUT_S: Final = 30.0
 RETIRED_KEY_S: Final = 30.0
 """How long a replaced session key still opens what was on its way."""
+KEY_CONFIRMATION_S: Final = 45.0
+"""How long after a key change the first frame under the new key may take: more than one ping."""
 
 PUBLISHED_FRAMES_PER_SECOND: Final = 18.0
 """Published nodes drop what exceeds 20; pings and answers of ours count too."""
