@@ -49,7 +49,7 @@ fuzz: $(FUZZ) $(PROJECT) ## Fuzz every decoder of network bytes (FUZZ_SECONDS ea
 	@$(PY) -m tests.fuzz.run --seconds $(FUZZ_SECONDS) $(ARGS)
 
 docs: $(PROJECT) ## Record docs/demo.svg anew
-	@$(PY) scripts/record_svg.py --output docs/demo.svg --title 'make demo' -- $(PY) -m ironmesh demo
+	@$(PY) scripts/record_svg.py --output docs/demo.svg --title 'Two agents find each other and talk' 'ironmesh demo'
 
 test-matrix: $(MATRIX:%=unit-%) ## Unit tests on every Python 3.11 to 3.13 of this machine
 

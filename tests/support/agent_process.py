@@ -156,7 +156,11 @@ class AgentProcess:
         return await self.start()
 
     async def __aenter__(self) -> Self:
-        return await self.start()
+        try:
+            return await self.start()
+        except BaseException:
+            await self.kill()
+            raise
 
     async def __aexit__(
         self,
