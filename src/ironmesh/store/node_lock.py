@@ -11,6 +11,7 @@ from typing import Final, Self
 from ironmesh.errors import FileLockedError, FileRefusedError, NodeAlreadyRunningError
 from ironmesh.files import exclusive, make_private_dir, read_bounded
 
+_FILE: Final = "node.lock"
 _MAX_PID_BYTES: Final = 32
 
 
@@ -26,21 +27,20 @@ class NodeLock:
 
         Raises:
             NodeAlreadyRunningError: somebody holds it; the text tells the process id.
-            FileRefusedError: the folder or the lock file is not what it has to be.
-            OSError: the folder or the lock file cannot be made.
+            FileRefusedError: the folder or the lock file cannot be used.
         """
-        make_private_dir(node_dir)
-        path = node_dir / "node.lock"
-        held = contextlib.ExitStack()
         try:
-            held.enter_context(exclusive(path, timeout_s=0))
+            with contextlib.ExitStack() as held:
+                make_private_dir(node_dir)
+                held.enter_context(exclusive(node_dir / _FILE, timeout_s=0))
+                _write_pid(node_dir / _FILE)
+                return cls(held.pop_all())
         except FileLockedError as error:
             raise _already_running(node_dir) from error
-        with contextlib.suppress(PermissionError), path.open("r+b") as file:
-            # Windows lets nobody write to a locked file: there the process id stays unknown.
-            file.truncate()
-            file.write(b"%d\n" % os.getpid())
-        return cls(held)
+        except OSError as error:
+            raise FileRefusedError(
+                f"the folder {node_dir} cannot be used ({error.strerror})", "check its permissions"
+            ) from error
 
     def release(self) -> None:
         """Give the lock back; a second call does nothing."""
@@ -58,9 +58,16 @@ class NodeLock:
         self.release()
 
 
+def _write_pid(path: Path) -> None:
+    # Windows lets nobody write to a locked file: there the process id stays unknown.
+    with contextlib.suppress(PermissionError), path.open("r+b") as file:
+        file.truncate()
+        file.write(b"%d\n" % os.getpid())
+
+
 def _already_running(node_dir: Path) -> NodeAlreadyRunningError:
     try:
-        pid = int(read_bounded(node_dir / "node.lock", _MAX_PID_BYTES))
+        pid = int(read_bounded(node_dir / _FILE, _MAX_PID_BYTES))
     except (OSError, ValueError, FileRefusedError):
         holder = "another process"
     else:

@@ -85,3 +85,23 @@ def test_a_lock_file_that_is_a_link_is_refused_for_what_it_is(tmp_path: Path) ->
     with pytest.raises(FileRefusedError, match="symbolic link"):
         NodeLock.acquire(tmp_path / "alice")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_a_named_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileRefusedError, match="cannot be used") as caught:
+        NodeLock.acquire(tmp_path / "file" / "alice")
+    assert caught.value.fix
+
+
+def test_a_lock_whose_pid_cannot_be_written_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ironmesh.store.node_lock._write_pid", full)
+    with pytest.raises(FileRefusedError, match="No space left"):
+        NodeLock.acquire(tmp_path / "alice")
+    monkeypatch.undo()
+    NodeLock.acquire(tmp_path / "alice").release()
