@@ -34,7 +34,7 @@ VERSION: Final = 3
 
 _LABEL: Final = "ironmesh trust file v3"
 _COPY_SUFFIX: Final = ".published"
-_RACY_S: Final = 0.1
+_RACY_S: Final = 0.02
 """Within this time of a change, another one may leave the same marks in the folder."""
 
 

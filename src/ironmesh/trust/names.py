@@ -36,11 +36,12 @@ def name_key(name: str) -> str:
     if name.isascii() and name.isalnum():
         return name.lower()
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
-    spaced = " ".join(folded.split())
-    return unicodedata.normalize("NFC", "".join(filter(_shows, spaced)).strip())
+    shown = "".join(filter(_shows, folded))
+    return unicodedata.normalize("NFC", " ".join(shown.split()))
 
 
 def _shows(character: str) -> bool:
-    return (
-        unicodedata.category(character) not in _UNSEEN_CATEGORIES and character not in _UNSEEN_MARKS
-    )
+    if character.isspace():
+        return True
+    is_unseen = unicodedata.category(character) in _UNSEEN_CATEGORIES
+    return not is_unseen and character not in _UNSEEN_MARKS

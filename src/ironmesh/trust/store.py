@@ -76,7 +76,9 @@ class TrustStore:
         Raises:
             UnknownPeerError: nobody is pinned by it; the text lists names that come near.
         """
-        return _with_seen(self._file.read(), self._seen).find(name_or_id)
+        pin = self._file.read().find(name_or_id)
+        last_seen = max(pin.last_seen, self._seen.get(pin.node_id, 0.0))
+        return msgspec.structs.replace(pin, last_seen=last_seen)
 
     def public_key(self, node_id: NodeId) -> bytes | None:
         """Return the Ed25519 public key (32 bytes) pinned for a node id."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ironmesh.trust.names import MAX_NAME_CHARS, clean_name, name_key
@@ -40,6 +40,7 @@ def test_a_name_of_which_nothing_shows_is_no_name(nothing: str) -> None:
     assert name_key(nothing) == ""
 
 
+@settings(max_examples=500)
 @given(st.text(max_size=300))
 def test_the_key_of_a_clean_name_is_stable(text: str) -> None:
     name = clean_name(text)
