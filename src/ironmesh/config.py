@@ -59,11 +59,11 @@ class KdfCost:
     """Cost of one Argon2id derivation."""
 
     passes: int = 3
-    memory_bytes: int = 256 * 1024 * 1024
+    memory_bytes: int = 128 * 1024 * 1024
 
 
 MODERATE_KDF: Final = KdfCost()
-"""About half a second on a small server: what key files use."""
+"""A third of a second on a small server, a second on a small board: what key files use."""
 MINIMAL_KDF: Final = KdfCost(passes=1, memory_bytes=8 * 1024)
 """For tests and for throw-away identities whose passphrase is random."""
 
