@@ -97,7 +97,8 @@ class DemoNode:
     def wait_for_peer(self) -> PeerView:
         """Wait until the node has a session with its friend."""
         while True:
-            online = [peer for peer in self.call("peers") if peer.is_online]
+            peers: list[PeerView] = self.call("peers")
+            online = [peer for peer in peers if peer.is_online]
             if online:
                 return online[0]
             self._wait(PeerEvent)

@@ -152,7 +152,7 @@ class Node:
             self._connection_refused,
         )
         endpoints = tuple(str(endpoint) for endpoint in self._listener.endpoints)
-        parts.journal.record(AuditEvent.NODE_STARTED, listening=list(endpoints))
+        parts.journal.record(AuditEvent.NODE_STARTED, listening=", ".join(endpoints))
         for text in (*keys.notices, *parts.trust.take_notices()):
             self.events.publish(Notice(text))
         for notice in posture_notices(self.config):
@@ -189,7 +189,7 @@ class Node:
         inbound = Inbound(trust, self.events, self.counters, capabilities)
         for handler in self._handlers:
             inbound.add_handler(handler)
-        desk = RefusalDesk(self.counters, journal, self.events)
+        desk = RefusalDesk(self.counters, journal, self.events, self._clock)
         sessions = Sessions(
             wire=LegacyWire(config, identity, trust.public_key, self._random),
             welcome=Welcome(config, identity.node_id, policy, trust),

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from ironmesh.audit.events import AuditEvent
+from ironmesh.node.clock import Clock
 from ironmesh.node.events import EventBus, PeerRefused
 from ironmesh.node.journal import Journal
 from ironmesh.observe.counters import Counters
+from ironmesh.observe.refusals import RefusalLog
 from ironmesh.session.interface import PeerClaim
 from ironmesh.types import NodeId, Refusal
 
@@ -42,8 +44,12 @@ class RefusedPeer:
 class RefusalDesk:
     """Books refusals of connections, handshakes and frames."""
 
-    def __init__(self, counters: Counters, journal: Journal, events: EventBus) -> None:
+    def __init__(
+        self, counters: Counters, journal: Journal, events: EventBus, clock: Clock
+    ) -> None:
         self._counters = counters
+        self._refusals = RefusalLog(_log, counters)
+        self._clock = clock
         self._journal = journal
         self._events = events
 
@@ -51,7 +57,6 @@ class RefusalDesk:
         """Book a refused connection or handshake."""
         name = who.claim.name if who.claim else ""
         node_id = who.claim.node_id if who.claim else None
-        self._counters.add(f"refused.{reason.value}")
         if reason in _AUDITED:
             self._journal.record(
                 _AUDITED[reason],
@@ -61,17 +66,20 @@ class RefusalDesk:
                 node_id=node_id or "",
                 detail=detail,
             )
-        level = logging.DEBUG if reason in _SILENT else logging.WARNING
-        direction = "dialling" if who.is_outgoing else "connection from"
-        _log.log(level, "refused %s %s %s: %s", direction, who.remote, name, detail)
+        self._refusals.note(
+            reason,
+            who.remote.rpartition(":")[0] or who.remote,
+            f"{name}: {detail}" if name else detail,
+            self._clock.now(),
+            level=logging.DEBUG if reason in _SILENT else logging.WARNING,
+        )
         self._events.publish(
             PeerRefused(reason, who.remote, who.is_outgoing, name, node_id, detail)
         )
 
     def frame(self, reason: Refusal, peer: NodeId, peer_name: str, detail: str) -> None:
         """Book a refused frame or message of an established session."""
-        self._counters.add(f"refused.{reason.value}")
-        _log.debug("dropped a frame of %s (%s): %s", peer_name, peer[:8], detail)
+        self._refusals.note(reason, peer, f"{peer_name}: {detail}", self._clock.now())
 
     def throttled(self, peer: NodeId, peer_name: str) -> None:
         """Book that a peer says it dropped a frame of ours."""
