@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests.support import netns
 
+settings.register_profile("ironmesh", deadline=None)
+settings.load_profile("ironmesh")
 CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 

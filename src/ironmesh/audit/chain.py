@@ -98,8 +98,9 @@ def bounded(details: dict[str, Detail]) -> dict[str, Detail]:
 def _short(value: Detail) -> Detail:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1 << 63:
         value = str(value)
-    if not isinstance(value, str):
+    if value is None or isinstance(value, bool | int | float):
         return value
+    value = str(value)
     if len(value) > MAX_DETAIL_CHARS:
         value = value[: MAX_DETAIL_CHARS - 1] + "…"
     return value.encode(errors="replace").decode()
@@ -113,11 +114,14 @@ def seal(record: Record, key: Secret) -> tuple[bytes, Mark]:
 
 
 def open_line(line: bytes, key: Secret) -> tuple[Record, Mark] | None:
-    """Return the record of a line and its place; None unless every byte is as it was written."""
+    """Return the record of a line and its place; None unless it is, byte for byte, one of ours."""
     body = _without_mac(line, key, _RECORD)
     if body is None:
         return None
-    record = msgspec.json.decode(body, type=Record)
+    try:
+        record = msgspec.json.decode(body, type=Record)
+    except msgspec.DecodeError:
+        return None
     return record, Mark(record.seq, line[-67:-3].decode())
 
 
@@ -130,7 +134,10 @@ def seal_head(mark: Mark, key: Secret) -> bytes:
 def open_head(data: bytes, key: Secret) -> Mark | None:
     """Return the place that a head file names; None unless every byte is as it was written."""
     body = _without_mac(data, key, _HEAD)
-    return None if body is None else msgspec.json.decode(body, type=Mark)
+    try:
+        return None if body is None else msgspec.json.decode(body, type=Mark)
+    except msgspec.DecodeError:
+        return None
 
 
 def _mac(key: Secret, kind: bytes, body: bytes) -> str:

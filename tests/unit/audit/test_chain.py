@@ -149,6 +149,18 @@ def test_any_details_make_a_bounded_line_that_opens(details) -> None:
     assert opened[1] == mark
 
 
+def test_a_detail_of_another_type_is_kept_as_text() -> None:
+    record = Record(1, "t", "X", bounded({"ports": [1, 2]}), START.entry)
+    opened = open_line(seal(record, KEY)[0], KEY)
+    assert opened is not None
+    assert opened[0].details == {"ports": "[1, 2]"}
+
+
+def test_a_record_of_a_shape_that_we_do_not_know_is_not_opened() -> None:
+    record = Record(1, "t", "X", {"ports": [1, 2]}, START.entry)
+    assert open_line(seal(record, KEY)[0], KEY) is None
+
+
 def test_the_longest_details_fit_into_a_line() -> None:
     kept = bounded({f"name-{n}": "\x00" * 10_000 for n in range(40)})
     line, _mark = seal(Record(1, "t", AuditEvent.AUTH_FAILED, kept, START.entry), KEY)

@@ -12,7 +12,7 @@ from tests.support.trust import at, claim, identity
 
 from ironmesh.errors import LocalProtocolError, TrustError, UnknownPeerError
 from ironmesh.trust import book as book_module
-from ironmesh.trust.book import Standing, TrustBook
+from ironmesh.trust.book import Standing, TrustBook, Verdict
 from ironmesh.trust.names import name_key
 from ironmesh.trust.pins import TrustState
 from ironmesh.types import Refusal, is_node_id
@@ -219,6 +219,13 @@ def test_judging_stays_quick_with_many_pins() -> None:
     for _ in range(1000):
         book.judge(ALICE)
     assert time.process_time() - start < 0.5
+
+
+@pytest.mark.parametrize("standing", Standing)
+def test_every_verdict_explains_itself(standing: Standing) -> None:
+    text = Verdict(standing, A, "alice", holder=B, previous_name="al").explain()
+    assert A in text or B in text or standing is Standing.FULL
+    assert "\n" not in text
 
 
 NAMES = st.sampled_from(["alice", "Alice", "bob", "BOB", "bo\u200bb", "", "\u200b", A, B, "zoë"])
