@@ -14,13 +14,14 @@ from enum import Enum
 
 from msgspec import UNSET
 
+from ironmesh.config import parse_protocol_version
 from ironmesh.crypto import sodium
 from ironmesh.errors import LocalProtocolError, RemoteProtocolError
 from ironmesh.session.interface import PeerClaim
 from ironmesh.session.legacy.keys import Ephemeral
 from ironmesh.session.legacy.settings import REKEY_TIMEOUT_S, LegacySettings
 from ironmesh.types import MessageType, Refusal, Secret
-from ironmesh.wire.legacy.constants import CONTEXT_SINCE, REKEY_SINCE, both_since
+from ironmesh.wire.legacy.constants import CONTEXT_SINCE, REKEY_SINCE
 from ironmesh.wire.legacy.control import Control
 from ironmesh.wire.legacy.handshake import from_base64, to_base64
 
@@ -61,11 +62,11 @@ class Rekey:
     )
 
     def __init__(self, settings: LegacySettings, claim: PeerClaim, mono: float) -> None:
-        own, peer = settings.protocol_version, claim.protocol_version
+        peer_version = parse_protocol_version(claim.protocol_version)
         self._own_id = settings.identity.node_id
         self._random = settings.random
-        self._is_able = both_since(REKEY_SINCE, own, peer)
-        resolves_crossings = claim.is_ours or both_since(CONTEXT_SINCE, own, peer)
+        self._is_able = peer_version >= REKEY_SINCE
+        resolves_crossings = claim.is_ours or peer_version >= CONTEXT_SINCE
         self._yields = resolves_crossings and self._own_id > claim.node_id
         starts = self._is_able and self._own_id < claim.node_id
         self._interval_s = settings.rekey_interval_s if starts else 0.0
