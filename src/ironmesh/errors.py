@@ -114,6 +114,18 @@ class AuditError(IronMeshError):
     code = "audit"
 
 
+class StoreError(IronMeshError):
+    """The message store cannot be read or written."""
+
+    code = "store"
+
+
+class StoreFullError(StoreError):
+    """The disk is full: nothing was accepted, nothing accepted before is lost."""
+
+    code = "store_full"
+
+
 # --- Protocol ------------------------------------------------------------------------------------
 
 
