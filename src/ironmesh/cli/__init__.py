@@ -1,0 +1,26 @@
+"""The command line. This module answers what needs no library, before any is imported."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the command line of this process; return its exit code.
+
+    0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    """
+    arguments = sys.argv[1:]
+    if arguments == ["--version"]:
+        from ironmesh.version import __version__
+
+        print(f"ironmesh {__version__}")
+        return 0
+    if not arguments:
+        from ironmesh.cli.commands import overview
+
+        print(overview())
+        return 0
+    from ironmesh.cli.app import run
+
+    return run(arguments)

@@ -61,18 +61,17 @@ class ControlClient:
             raise ControlError(f"the process at {path} belongs to another user", "end it")
         return cls(end)
 
-    def call(self, name: str, **params: Any) -> Any:
-        """Call `name` and return its result, of the type that `protocol.CALLS` states.
+    def call(self, name: str, /, **params: Any) -> Any:
+        """Call `name` and return its result; `protocol.CALLS` states the types of both.
 
         Args:
-            params: by their names on the line; bytes become base64.
+            params: the fields of the call's parameters, as `protocol` declares them.
 
         Raises:
             ControlError: the node refused; `remote_code` tells why.
         """
-        self._socket.settimeout(CALL_TIMEOUT_S)
-        answer = self._ask(name, params)
-        result_type = protocol.CALLS[name][1]
+        params_type, result_type = protocol.CALLS[name]
+        answer = self._ask(name, params_type(**params))
         try:
             return msgspec.json.decode(answer, type=result_type)
         except (ValueError, RecursionError) as error:
@@ -80,15 +79,21 @@ class ControlClient:
                 "the node's answer is not understood", "use the same version of ironmesh for both"
             ) from error
 
-    def events(self) -> Iterator[OperatorEvent]:
+    def events(self, *, timeout_s: float | None = None) -> Iterator[OperatorEvent]:
         """Subscribe, and yield events until the node ends the stream.
 
         The subscription is in force when this returns. Nothing else can be called on this
         connection afterwards.
+
+        Args:
+            timeout_s: how long each event may take to come; None = for ever.
+
+        Raises:
+            ControlError: the node refused; while iterating: none came in time.
         """
-        self._ask("subscribe", {})
-        self._socket.settimeout(None)
-        return self._read_events()
+        self._ask("subscribe", protocol.SubscribeParams())
+        self._socket.settimeout(timeout_s)
+        return self._read_events(timeout_s)
 
     def close(self) -> None:
         """Close the connection."""
@@ -106,8 +111,9 @@ class ControlClient:
     ) -> None:
         self.close()
 
-    def _ask(self, name: str, params: dict[str, Any]) -> msgspec.Raw:
+    def _ask(self, name: str, params: protocol.Params) -> msgspec.Raw:
         request_id = next(self._ids)
+        self._socket.settimeout(CALL_TIMEOUT_S)
         try:
             self._socket.sendall(protocol.encode_request(request_id, name, params))
             line = self._lines.readline(MAX_ANSWER_BYTES)
@@ -128,12 +134,14 @@ class ControlClient:
             raise ControlError("the node answered something else", "see the node's log")
         return answer.result
 
-    def _read_events(self) -> Iterator[OperatorEvent]:
+    def _read_events(self, timeout_s: float | None) -> Iterator[OperatorEvent]:
         try:
             while line := self._lines.readline(MAX_ANSWER_BYTES):
                 answer = protocol.decode_answer(line)
                 if answer.event is not None:
                     yield answer.event
+        except TimeoutError as error:
+            raise ControlError(f"nothing happened within {timeout_s:g} s") from error
         except OSError as error:
             raise _gone() from error
 

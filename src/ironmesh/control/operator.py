@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,7 +21,8 @@ from ironmesh.control.api import (
     SentView,
 )
 from ironmesh.control.subscription import Subscription
-from ironmesh.errors import TrustError, UnknownPeerError
+from ironmesh.control.views import decode_key, find_revoked, pin_view, revoked_view
+from ironmesh.errors import UnknownPeerError
 from ironmesh.node.clock import SystemClock
 from ironmesh.node.events import (
     MessageReceived,
@@ -35,7 +34,7 @@ from ironmesh.node.events import (
 )
 from ironmesh.node.link import Link
 from ironmesh.node.node import Node
-from ironmesh.trust.pins import Pin, Revocation, TrustState
+from ironmesh.trust.pins import Pin, TrustState
 from ironmesh.types import MessagePriority, NodeId, message_id_text
 from ironmesh.version import __version__
 
@@ -130,22 +129,18 @@ class NodeOperator:
         """Return every pin, the revoked ones too."""
         trust = self._node.trust
         pins = [self._pin_view(pin) for pin in trust.list_pins()]
-        return [*pins, *(_revoked_view(record) for record in trust.list_revoked())]
+        return [*pins, *(revoked_view(record) for record in trust.list_revoked())]
 
     def trust_show(self, who: str) -> PinView:
         """Return the pin of a name or node id."""
-        for record in self._node.trust.list_revoked():
-            if record.node_id == who:
-                return _revoked_view(record)
-        return self._pin_view(self._node.trust.get(who))
+        revoked = find_revoked(self._node.trust, who)
+        return (
+            self._pin_view(self._node.trust.get(who)) if revoked is None else revoked_view(revoked)
+        )
 
     async def trust_pin(self, public_key_b64: str, name: str, *, is_verified: bool) -> PinView:
         """Pin an Ed25519 key under a name."""
-        try:
-            public = base64.b64decode(public_key_b64, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise TrustError("the public key is not base64", "copy it whole") from error
-        pin = self._node.pin(public, name, is_verified=is_verified)
+        pin = self._node.pin(decode_key(public_key_b64), name, is_verified=is_verified)
         return self._pin_view(pin)
 
     async def trust_revoke(self, who: str, reason: str) -> PinView:
@@ -206,31 +201,7 @@ class NodeOperator:
             return None
 
     def _pin_view(self, pin: Pin) -> PinView:
-        return PinView(
-            node_id=pin.node_id,
-            name=pin.name,
-            state=pin.state.value,
-            public_key_b64=pin.public_text,
-            first_seen=pin.first_seen,
-            last_seen=pin.last_seen,
-            is_verified=pin.verified,
-            is_online=self._node.links.is_online(pin.node_id),
-            capabilities=pin.capability_set or (),
-            capabilities_pending=pin.capability_set_pending or (),
-        )
-
-
-def _revoked_view(record: Revocation) -> PinView:
-    return PinView(
-        node_id=record.node_id,
-        name="",
-        state="revoked",
-        public_key_b64="",
-        first_seen=record.timestamp,
-        last_seen=record.timestamp,
-        revoked_at=record.timestamp,
-        reason=record.reason,
-    )
+        return pin_view(pin, is_online=self._node.links.is_online(pin.node_id))
 
 
 def _shown(event: NodeEvent) -> OperatorEvent | None:

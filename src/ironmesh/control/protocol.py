@@ -160,8 +160,8 @@ class RequestError(ControlError):
 # --- Requests ------------------------------------------------------------------------------------
 
 
-def encode_request(request_id: int, call: str, params: dict[str, Any]) -> bytes:
-    """Return a request line; `params` by their names on the line, bytes become base64."""
+def encode_request(request_id: int, call: str, params: Params) -> bytes:
+    """Return a request line."""
     return _line({"v": VERSION, "id": request_id, "call": call, "params": params})
 
 

@@ -18,14 +18,14 @@ def test_results_are_typed(alice):
     with ControlClient.connect(alice.path) as client:
         assert client.call("state") == alice.operator.state()
         assert client.call("peers") == alice.operator.peers()
-        assert client.call("send", target="bob", payload_b64=b"hi").node_id == BOB
+        assert client.call("send", target="bob", payload=b"hi").node_id == BOB
         assert client.call("stop") is None
 
 
 def test_a_refusal_keeps_its_code(alice):
     with ControlClient.connect(alice.path) as client:
         with pytest.raises(ControlError) as caught:
-            client.call("send", target="nobody", payload_b64=b"hi")
+            client.call("send", target="nobody", payload=b"hi")
         assert caught.value.remote_code == "unknown_peer"
         assert caught.value.fix == "known: bob"
 
@@ -36,6 +36,13 @@ def test_events_are_yielded_until_the_node_ends_them(alice):
         alice.publish(message(), message(b"\xff"))
         alice.end_events()
         assert list(events) == [message(), message(b"\xff")]
+
+
+def test_waiting_for_an_event_may_be_limited(alice):
+    with ControlClient.connect(alice.path) as client:
+        events = client.events(timeout_s=0.01)
+        with pytest.raises(ControlError, match="nothing happened"):
+            next(events)
 
 
 def test_a_node_that_is_gone_is_not_running(tmp_path):

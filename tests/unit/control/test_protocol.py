@@ -98,12 +98,10 @@ def test_what_is_no_answer_is_a_named_error(line):
     st.sampled_from(MessagePriority),
 )
 def test_requests_survive_the_line(request_id, target, payload, priority):
-    line = protocol.encode_request(
-        request_id, "send", {"target": target, "payload_b64": payload, "priority": priority}
-    )
+    params = protocol.SendParams(target, payload, "REQ", priority)
+    line = protocol.encode_request(request_id, "send", params)
     assert line.count(b"\n") == 1
-    decoded = protocol.decode_request(line)
-    assert decoded == (request_id, protocol.SendParams(target, payload, "MSG", priority))
+    assert protocol.decode_request(line) == (request_id, params)
 
 
 values = st.recursive(

@@ -52,7 +52,7 @@ class Client:
         return json.loads(line) if line else None
 
     async def call(self, call, **params):
-        await self.write(protocol.encode_request(1, call, params))
+        await self.write(protocol.encode_request(1, call, protocol.CALLS[call][0](**params)))
         return await self.read()
 
     async def is_closed(self):
@@ -88,7 +88,7 @@ async def test_the_socket_and_its_folder_are_private(server, path):
 
 async def test_calls_are_answered_in_order_by_their_ids(client):
     for number, call in enumerate(("state", "peers", "trust_list"), start=1):
-        await client.write(protocol.encode_request(number, call, {}))
+        await client.write(protocol.encode_request(number, call, protocol.CALLS[call][0]()))
     answers = [await client.read() for _ in range(3)]
     assert [answer["id"] for answer in answers] == [1, 2, 3]
     assert answers[0]["result"]["name"] == "alice"
@@ -97,7 +97,7 @@ async def test_calls_are_answered_in_order_by_their_ids(client):
 
 
 async def test_every_call_reaches_the_operator(client, operator):
-    sent = await client.call("send", target="bob", payload_b64=b"hi", priority="HIGH")
+    sent = await client.call("send", target="bob", payload=b"hi", priority="HIGH")
     assert sent["result"]["state"] == "sent"
     assert operator.sent == [("bob", b"hi", "MSG", MessagePriority.HIGH)]
     key = "A" * 43 + "="
@@ -114,7 +114,7 @@ async def test_every_call_reaches_the_operator(client, operator):
 
 
 async def test_an_error_of_the_operator_is_answered_and_the_client_goes_on(client):
-    answer = await client.call("send", target="nobody", payload_b64=b"hi")
+    answer = await client.call("send", target="nobody", payload=b"hi")
     assert answer["error"]["code"] == "unknown_peer"
     assert answer["error"]["fix"] == "known: bob"
     assert "result" in await client.call("state")
@@ -164,7 +164,7 @@ async def test_a_client_that_does_not_read_misses_events_and_holds_up_nobody(
     with socket.socket(socket.AF_UNIX) as slow:
         slow.settimeout(10)
         slow.connect(os.fspath(path))
-        slow.sendall(protocol.encode_request(1, "subscribe", {}))
+        slow.sendall(protocol.encode_request(1, "subscribe", protocol.SubscribeParams()))
         await until(lambda: operator.subscriptions)
         for number in range(40):
             operator.publish(message(bytes(300_000), number=number))

@@ -1,0 +1,40 @@
+"""Which commands there are. Imports nothing: the list is shown without loading any of them."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Command(NamedTuple):
+    """Where a command lives, and what it does."""
+
+    module: str
+    attribute: str
+    summary: str
+
+
+COMMANDS: Final = {
+    "run": Command("run", "run_command", "Run a node until it is stopped."),
+    "demo": Command("demo", "demo_command", "Let two nodes on this machine exchange a message."),
+    "send": Command("send", "send_command", "Send one message to a peer."),
+    "listen": Command("listen", "listen_command", "Print, or hand to a command, what arrives."),
+    "peers": Command("peers", "peers_command", "Show the peers of a running node."),
+    "trust": Command("trust", "trust_group", "See and change who is trusted."),
+    "keys": Command("keys", "keys_group", "Make and show identities; keep passphrases."),
+    "completion": Command("completion", "completion_command", "Print a shell completion script."),
+}
+
+
+def overview() -> str:
+    """Return the short usage list."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Usage: ironmesh COMMAND [OPTIONS]",
+            "",
+            *lines,
+            "",
+            "More: ironmesh COMMAND --help, ironmesh --version",
+        ]
+    )

@@ -1,0 +1,41 @@
+"""`ironmesh peers`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ironmesh.cli.options import connect, node_options
+from ironmesh.cli.output import Column, print_json, print_table
+from ironmesh.control.api import PeerView
+
+_COLUMNS = (
+    Column("NAME", is_flexible=True),
+    Column("NODE ID"),
+    Column("ADDRESS", is_flexible=True),
+    Column("LINK"),
+)
+
+
+@click.command("peers")
+@node_options
+def peers_command(name: str | None, home: Path, *, as_json: bool) -> None:
+    """Show the peers of a running node, those that are offline too."""
+    with connect(home, name) as node:
+        peers: list[PeerView] = node.call("peers")
+    if as_json:
+        print_json(peers)
+    elif not peers:
+        click.echo("no peers yet")
+    else:
+        print_table(
+            _COLUMNS,
+            [(peer.name, peer.node_id, peer.address, _link(peer)) for peer in peers],
+        )
+
+
+def _link(peer: PeerView) -> str:
+    if not peer.is_online:
+        return "offline"
+    return peer.direction if peer.rtt_ms is None else f"{peer.direction} {peer.rtt_ms:.0f}ms"

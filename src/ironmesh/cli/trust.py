@@ -1,0 +1,199 @@
+"""`ironmesh trust`: asks the running node; without one, works on its files."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from ironmesh.cli.options import HomePath, home_option, json_option, name_option
+from ironmesh.cli.output import Column, age, clean, local_time, print_json, print_table, warn, who
+from ironmesh.cli.passphrase import KEYS_VARIABLE, mesh_passphrase, other_passphrase
+from ironmesh.config import NodeConfig
+from ironmesh.control.api import PinView
+from ironmesh.control.client import ControlClient, choose
+from ironmesh.errors import NotBuiltError, NotRunningError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_COLUMNS: Final = (
+    Column("NODE ID"),
+    Column("NAME", is_flexible=True),
+    Column("STATE"),
+    Column("FIRST"),
+    Column("LAST"),
+)
+_CAPABILITIES: Final = Column("CAPABILITIES", is_flexible=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Whose pins: as the options say."""
+
+    name: str | None
+    home: Path
+    passphrase_file: Path | None
+    keys_passphrase_file: Path | None
+    keys_path: Path | None
+    trust_path: Path | None
+
+
+def _node_options(function: Function) -> Function:
+    for option in (
+        click.option("--trust-path", type=HomePath(), envvar="IRONMESH_TRUST_PATH"),
+        click.option("--keys-path", type=HomePath(), envvar="IRONMESH_KEYS_PATH"),
+        click.option("--keys-passphrase-file", type=HomePath()),
+        click.option(
+            "--passphrase-file", type=HomePath(), help="Opens the files of a node that is stopped."
+        ),
+    ):
+        function = option(function)
+    return name_option(home_option(json_option(function)))
+
+
+@click.group("trust")
+def trust_group() -> None:
+    """See and change who is trusted."""
+
+
+@trust_group.command("list")
+@click.option("--show-caps", is_flag=True, help="Show what each peer announced that it can do.")
+@_node_options
+def list_command(*, show_caps: bool, as_json: bool, **options: Any) -> None:
+    """Show every pinned key, and those that are revoked."""
+    pins: list[PinView] = _call(Node(**options), "trust_list")
+    if as_json:
+        print_json(pins)
+        return
+    if not pins:
+        click.echo("nobody is pinned yet")
+        return
+    now = time.time()
+    columns = [*_COLUMNS, _CAPABILITIES] if show_caps else _COLUMNS
+    rows = [_row(pin, now) for pin in pins]
+    if show_caps:
+        rows = [[*row, _capabilities(pin)] for row, pin in zip(rows, pins, strict=True)]
+    print_table(columns, rows)
+
+
+@trust_group.command("show")
+@click.argument("peer")
+@_node_options
+def show_command(peer: str, *, as_json: bool, **options: Any) -> None:
+    """Show all that is known of PEER, a name or node id."""
+    pin: PinView = _call(Node(**options), "trust_show", who=peer)
+    if as_json:
+        print_json(pin)
+        return
+    lines = {
+        "Name": clean(pin.name) or "(none)",
+        "Fingerprint": pin.node_id,
+        "Public key": pin.public_key_b64 or "(not kept)",
+        "State": pin.state,
+        "Verified": "yes" if pin.is_verified else "no",
+        "Online": "yes" if pin.is_online else "no",
+        "First seen": local_time(pin.first_seen),
+        "Last seen": local_time(pin.last_seen),
+        "Capabilities": _capabilities(pin),
+    }
+    if pin.reason:
+        lines["Reason"] = clean(pin.reason)
+    for title, value in lines.items():
+        click.echo(f"{title + ':':<14}{value}")
+
+
+@trust_group.command("pin")
+@click.argument("peer_name", metavar="NAME")
+@click.argument("public_key")
+@click.option(
+    "--unverified", is_flag=True, help="You did not get the key from its owner by a safe way."
+)
+@_node_options
+def pin_command(
+    peer_name: str, public_key: str, *, unverified: bool, as_json: bool, **options: Any
+) -> None:
+    """Trust PUBLIC_KEY (base64, as `ironmesh keys info` shows it) as the peer NAME."""
+    pin: PinView = _call(
+        Node(**options),
+        "trust_pin",
+        public_key_b64=public_key,
+        name=peer_name,
+        is_verified=not unverified,
+    )
+    _tell("pinned", pin, as_json=as_json)
+
+
+@trust_group.command("revoke")
+@click.argument("peer")
+@click.option("--reason", default="", help="For people.")
+@_node_options
+def revoke_command(peer: str, reason: str, *, as_json: bool, **options: Any) -> None:
+    """Bar the key of PEER, a name or node id, for good; its session ends."""
+    pin: PinView = _call(Node(**options), "trust_revoke", who=peer, reason=reason)
+    _tell("revoked", pin, as_json=as_json, name="" if peer == pin.node_id else peer)
+
+
+@trust_group.command("forget")
+@click.argument("peer")
+@_node_options
+def forget_command(peer: str, *, as_json: bool, **options: Any) -> None:
+    """Remove the pin of PEER, a name or node id: its next contact is a first one."""
+    pin: PinView = _call(Node(**options), "trust_forget", who=peer)
+    _tell("forgotten", pin, as_json=as_json)
+
+
+def _call(node: Node, call: str, /, **params: Any) -> Any:
+    """Ask the running node; if it does not run, do the same on its files."""
+    try:
+        running = choose(node.home, node.name)
+    except (NotRunningError, NotBuiltError):
+        return _call_offline(node, call, params)
+    with ControlClient.connect(running.path) as client:
+        return client.call(call, **params)
+
+
+def _call_offline(node: Node, call: str, params: dict[str, Any]) -> Any:
+    from ironmesh.cli.keys import only_node
+    from ironmesh.control.offline import OfflineTrust
+
+    name = node.name or only_node(node.home)
+    mesh = mesh_passphrase(name, node.passphrase_file, os.environ)
+    keys = other_passphrase(node.keys_passphrase_file, os.environ, KEYS_VARIABLE)
+    config = NodeConfig(
+        name=name,
+        passphrase=mesh.passphrase,
+        home=node.home,
+        keys_passphrase=keys.passphrase if keys else None,
+        keys_path=node.keys_path,
+        trust_path=node.trust_path,
+    )
+    with OfflineTrust(config) as trust:
+        result = getattr(trust, call)(**params)
+        for notice in (*mesh.warnings, *(keys.warnings if keys else ()), *trust.take_notices()):
+            warn(notice)
+    return result
+
+
+def _row(pin: PinView, now: float) -> list[str]:
+    state = f"{pin.state}*" if pin.is_verified else pin.state
+    return [pin.node_id, pin.name, state, age(pin.first_seen, now), age(pin.last_seen, now)]
+
+
+def _capabilities(pin: PinView) -> str:
+    accepted = clean(", ".join(pin.capabilities)) or "none"
+    if not pin.capabilities_pending:
+        return accepted
+    return f"{accepted}; pending: {clean(', '.join(pin.capabilities_pending))}"
+
+
+def _tell(done: str, pin: PinView, *, as_json: bool, name: str | None = None) -> None:
+    if as_json:
+        print_json(pin)
+    else:
+        label = pin.name if name is None else name
+        click.echo(f"{done} {who(label, pin.node_id) if label else pin.node_id}")
