@@ -70,7 +70,7 @@ class InboxRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     via: NodeId
     arrived_wall: float
     is_foreign: bool
-    """Its id is one of a published node's, remembered for 25 hours instead of by epoch and floor."""
+    """A published node made its id: remembered for 25 hours, not by epoch and floor."""
     is_redelivered: bool = False
     """Its handler may have seen it before."""
 
