@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import struct
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 MDNS_GROUP: Final = "224.0.0.251"
+MDNS_GROUP_IPV6: Final = "ff02::fb"
 MDNS_PORT: Final = 5353
 _STATES: Final = Path("/sys/class/net")
 
@@ -50,6 +52,9 @@ def choose(found: Sequence[LocalAddress], bind: str, preferred: str | None) -> S
     bound = ipaddress.ip_address(bind.partition("%")[0])
     if not bound.is_unspecified:
         mine = [local for local in found if _same_host(local.address.ip, bound)]
+        if bound.is_loopback:
+            # Multicast on loopback is IPv4's alone; it carries IPv6 addresses as well.
+            mine = mine and [local for local in found if local.address.is_loopback]
         return Surroundings((bind,) if mine else (), _one_each(mine[:1]), own)
     usable = [local for local in found if bound.version == 6 or local.address.version == 4]
     outside = [local for local in usable if not local.address.is_loopback]
@@ -65,6 +70,30 @@ def choose(found: Sequence[LocalAddress], bind: str, preferred: str | None) -> S
 def survey(bind: str) -> Surroundings:
     """Look at this machine's interfaces; see `choose`."""
     return choose(list(_local_addresses()), bind, _preferred_address())
+
+
+def with_multicast(interfaces: Sequence[str | int]) -> list[str | int]:
+    """Return those of the interfaces that carry multicast; one that does not spoils no other."""
+    return [interface for interface in interfaces if _carries_multicast(interface)]
+
+
+def _carries_multicast(interface: str | int) -> bool:
+    family = socket.AF_INET if isinstance(interface, str) else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            if isinstance(interface, str):
+                address = socket.inet_aton(interface)
+                group = socket.inet_aton(MDNS_GROUP) + address
+                probe.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+                probe.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, address)
+            else:
+                index = struct.pack("@I", interface)
+                group = socket.inet_pton(family, MDNS_GROUP_IPV6) + index
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+    except OSError:
+        return False
+    return True
 
 
 def _same_host(address: _Address, bound: _Address) -> bool:

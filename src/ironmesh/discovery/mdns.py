@@ -32,7 +32,8 @@ class MdnsDiscovery:
     def __init__(self, service_type: str = SERVICE_TYPE, *, poll_s: float = POLL_S) -> None:
         self._service_type = service_type
         self._poll_s = poll_s
-        self._task: asyncio.Task[None] | None = None
+        self._follower: asyncio.Task[None] | None = None
+        self._stay: asyncio.Task[None] | None = None
 
     def start(
         self,
@@ -65,17 +66,20 @@ class MdnsDiscovery:
             ) from error
         announcement = Announcement(self._service_type, name, port)
         observer = Observer(on_found, on_lost, on_notice)
-        self._task = asyncio.get_running_loop().create_task(
+        self._follower = asyncio.get_running_loop().create_task(
             self._follow(bind, announcement, observer)
         )
-        self._task.add_done_callback(_report)
+        self._follower.add_done_callback(_report)
 
     async def stop(self) -> None:
         """Say goodbye to the network and end; may be called twice, and before `start`."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.wait([self._follower])
+        if self._stay is not None:
+            # The follower cancelled it, and may itself have been cancelled while it ended.
+            await asyncio.wait([self._stay])
+        self._follower = self._stay = None
 
     async def _follow(self, bind: str, announcement: Announcement, observer: Observer) -> None:
         """Begin a new stay each time the surroundings change."""
@@ -83,12 +87,13 @@ class MdnsDiscovery:
             here = survey(bind)
             stay = asyncio.get_running_loop().create_task(_stay(announcement, here, observer))
             stay.add_done_callback(_report)
+            self._stay = stay
             try:
                 while survey(bind) == here:  # noqa: ASYNC110 - no portable event tells of it
                     await asyncio.sleep(self._poll_s)
             finally:
                 stay.cancel()
-                await asyncio.gather(stay, return_exceptions=True)
+                await asyncio.wait([stay])
 
 
 async def _stay(announcement: Announcement, here: Surroundings, observer: Observer) -> None:

@@ -11,7 +11,7 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 from ironmesh.discovery.flood import Change, FloodGate
 from ironmesh.discovery.interface import Announcement, Observer
-from ironmesh.discovery.interfaces import Surroundings
+from ironmesh.discovery.interfaces import Surroundings, with_multicast
 from ironmesh.discovery.record import FoundPeer, build_txt, instance_label, parse_record
 from ironmesh.errors import RemoteProtocolError
 
@@ -50,7 +50,10 @@ class Presence:
         Raises:
             OSError, RuntimeError, zeroconf.Error: discovery does not work here.
         """
-        zeroconf = AsyncZeroconf(interfaces=list(self._surroundings.interfaces))
+        interfaces = with_multicast(self._surroundings.interfaces)
+        if not interfaces:
+            raise OSError("no interface carries multicast")
+        zeroconf = AsyncZeroconf(interfaces=interfaces)
         try:
             await zeroconf.zeroconf.async_wait_for_start()
             browser = AsyncServiceBrowser(
@@ -63,7 +66,8 @@ class Presence:
             finally:
                 await browser.async_cancel()
         finally:
-            await zeroconf.async_close()
+            # In a task of its own: the library gives up half-way in one that was cancelled.
+            await asyncio.get_running_loop().create_task(zeroconf.async_close())
             for instance in list(self._found):
                 self._lose(instance)
 

@@ -49,6 +49,11 @@ def test_binding_to_one_address_limits_everything_to_its_interface() -> None:
     assert choose(ALL, "127.0.0.5", None).announced == ("127.0.0.5",)
 
 
+def test_ipv6_loopback_is_announced_by_ipv4_multicast() -> None:
+    here = choose(ALL, "::1", None)
+    assert (here.announced, here.interfaces) == (("::1",), ("127.0.0.1",))
+
+
 def test_an_address_that_is_not_here_is_announced_nowhere() -> None:
     here = choose(ALL, "192.0.2.77", None)
     assert (here.announced, here.interfaces) == ((), ())
