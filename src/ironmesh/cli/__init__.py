@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+COMPLETION_VARIABLE = "_IRONMESH_COMPLETE"
+"""Set by the shell's completion script when it asks for completions."""
 
 
 def main() -> int:
@@ -16,7 +20,7 @@ def main() -> int:
 
         print(f"ironmesh {__version__}")
         return 0
-    if not arguments:
+    if not arguments and COMPLETION_VARIABLE not in os.environ:
         from ironmesh.cli.commands import overview
 
         print(overview())

@@ -88,7 +88,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _as_run(arguments: Sequence[str]) -> Sequence[str]:
     """Let options without a command mean `run`, as published."""
-    is_bare = arguments[0].startswith("-") and arguments[0] not in {"--help", "--version"}
+    first = arguments[0] if arguments else ""
+    is_bare = first.startswith("-") and first not in {"--help", "--version"}
     return ["run", *arguments] if is_bare else arguments
 
 

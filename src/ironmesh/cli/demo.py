@@ -118,10 +118,13 @@ class DemoNode:
             raise self._failure("did not get on") from error
         raise self._failure("ended")
 
-    def stop(self) -> int:
-        """End the process as a service manager would, and return its exit code."""
+    def ask_to_stop(self) -> None:
+        """Send what a service manager sends."""
         self._streams.close()
         self._process.send_signal(signal.SIGTERM)
+
+    def wait_stopped(self) -> int:
+        """Return the exit code of the process, which was asked to stop."""
         try:
             return self._process.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
@@ -158,7 +161,9 @@ def _show(report: Report, home: Path, deadline: float) -> None:
     try:
         _talk(report, alice, bob, deadline)
     finally:
-        codes = [node.stop() for node in nodes]
+        for node in nodes:
+            node.ask_to_stop()
+        codes = [node.wait_stopped() for node in nodes]
     if any(codes):
         raise DemoError(f"a node ended with exit code {max(codes)}")
     report.tell("stopped", "both nodes said goodbye and ended; nothing is left behind")

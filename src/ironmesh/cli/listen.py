@@ -52,6 +52,7 @@ def listen_command(
     with contextlib.ExitStack() as stack:
         events = stack.enter_context(connect(home, name)).events()
         replies = stack.enter_context(connect(home, name)) if command else None
+        click.echo("listening; Ctrl-C ends", err=True)
         for message in _messages(events, source, msg_type):
             if as_json:
                 print_json(as_shown(message))
