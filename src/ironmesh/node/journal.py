@@ -30,6 +30,13 @@ class Journal:
             self._counters.add("audit_errors")
             _log.error("an audit event is lost: %s", error)
 
+    def flush(self) -> None:
+        """Bring to disk what was put off."""
+        try:
+            self._audit.flush(self._clock.now())
+        except AuditError as error:
+            _log.error("the audit log was not flushed: %s", error)
+
     def close(self) -> None:
         """Write what is outstanding."""
         try:

@@ -26,6 +26,7 @@ from ironmesh.node.journal import Journal
 from ironmesh.node.legacy_wire import LEGACY_MAX_PAYLOAD_BYTES, LegacyWire
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
+from ironmesh.node.maintenance import flush, maintain
 from ironmesh.node.network import build_discovery, build_transport
 from ironmesh.node.outbound import Outbound
 from ironmesh.node.ports import Discovery, Transport
@@ -158,6 +159,7 @@ class Node:
         for notice in posture_notices(self.config):
             self.events.publish(notice)
         self.events.publish(NodeListening(endpoints, parts.transport.is_tls))
+        self._tasks.spawn(maintain(parts.trust, parts.journal), name="maintenance")
         self._look_for_peers(parts)
 
     def _build(self, keys: LoadedKeys) -> Parts:
@@ -249,7 +251,7 @@ class Node:
         parts = self._parts
         if parts is not None:
             await self._stop_traffic(parts)
-            parts.trust.close()
+            flush(parts.trust, parts.journal)
             parts.journal.record(AuditEvent.NODE_STOPPED)
             parts.journal.close()
             self._parts = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ironmesh.audit.events import AuditEvent
-from ironmesh.errors import ConnectionClosed, HandshakeError
+from ironmesh.errors import ConnectionClosed, HandshakeError, TrustFileError
 from ironmesh.node.arbitration import SessionFacts
 from ironmesh.node.capabilities import CapabilityExchange
 from ironmesh.node.clock import Clock
@@ -142,8 +142,12 @@ class Sessions:
         try:
             claim = await shake_hands(connection, machine, self._clock)
             who = RefusedPeer(who.remote, who.is_outgoing, claim)
-            self._judge(connection, machine, claim, expected)
-            self._admit(connection, machine, claim)
+            try:
+                self._judge(connection, machine, claim, expected)
+                self._admit(connection, machine, claim)
+            except TrustFileError as error:
+                self._books.journal.record(AuditEvent.TRUST_FILE_TAMPERED, detail=error.what)
+                raise HandshakeError(Refusal.NOT_ALLOWED, error.what, error.fix) from error
         except HandshakeError as error:
             self._failed(connection, error)
             self._books.refusals.peer(error.reason, who, error.what)

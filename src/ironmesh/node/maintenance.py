@@ -1,0 +1,31 @@
+"""What a node does now and then: bring to disk what was put off."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from ironmesh.errors import TrustFileError
+from ironmesh.node.journal import Journal
+from ironmesh.trust.store import TrustStore
+
+_log = logging.getLogger("ironmesh.node")
+
+FLUSH_S: Final = 60.0
+
+
+async def maintain(trust: TrustStore, journal: Journal) -> None:
+    """Flush pins and audit log every minute, until cancelled."""
+    while True:
+        await asyncio.sleep(FLUSH_S)
+        flush(trust, journal)
+
+
+def flush(trust: TrustStore, journal: Journal) -> None:
+    """Write what was put off; what cannot be written is told, and stays for the next time."""
+    try:
+        trust.flush()
+    except TrustFileError as error:
+        _log.error("the pins were not written: %s", error)
+    journal.flush()
