@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 import warnings
@@ -226,6 +227,49 @@ async def test_a_handler_that_does_not_end_is_cancelled() -> None:
     await listener.close()
     assert stubborn.is_set()
     await near.close()
+
+
+async def test_a_handler_that_fails_is_reported_and_others_are_served() -> None:
+    reported: list[dict[str, object]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: reported.append(context))
+
+    async def handler(connection: Connection) -> None:
+        if await connection.receive() == "fail":
+            raise ValueError("a bug of the handler")
+        await connection.send(["served"])
+
+    listener = await listen(
+        LOOPBACK, handler, tls=None, door=CountingDoor(), on_refused=lambda *_: None
+    )
+    failing = await dial(listener.endpoints[0], use_tls=False)
+    await failing.send(["fail"])
+    with pytest.raises(ConnectionClosed):
+        await failing.receive()
+    other = await dial(listener.endpoints[0], use_tls=False)
+    await other.send(["hello"])
+    assert await other.receive() == "served"
+    await other.close()
+    await failing.close()
+    await listener.close()
+    assert [str(context["exception"]) for context in reported] == ["a bug of the handler"]
+
+
+async def test_a_machine_out_of_descriptors_accepts_again_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    real = loop.sock_accept
+    failures = iter([OSError(errno.EMFILE, "Too many open files")])
+
+    async def accept(sock: socket.socket) -> tuple[socket.socket, object]:
+        for failure in failures:
+            raise failure
+        return await real(sock)
+
+    monkeypatch.setattr(loop, "sock_accept", accept)
+    async with serving() as server:
+        await (await dial(server.endpoint, use_tls=False)).close()
 
 
 async def test_a_port_in_use_is_a_named_error_and_the_port_is_free_after_close() -> None:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+DESCRIPTORS = Path("/proc/self/fd")
+"""Linux shows here what is open; elsewhere only tasks and threads are counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
@@ -23,12 +26,14 @@ class Leftovers:
         """Count, once what was scheduled already has run."""
         for _ in range(3):
             await asyncio.sleep(0)
-        return cls(len(asyncio.all_tasks()), threading.active_count(), tuple(_open_sockets()))
+        return cls(len(asyncio.all_tasks()), threading.active_count(), tuple(_open_files()))
 
 
-def _open_sockets() -> list[str]:
-    links = []
-    for entry in Path("/proc/self/fd").iterdir():
+def _open_files() -> list[str]:
+    links: list[str] = []
+    if not DESCRIPTORS.is_dir():
+        return links
+    for entry in DESCRIPTORS.iterdir():
         try:
             links.append(str(entry.readlink()))
         except OSError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import subprocess
+import sys
 
 from ironmesh.discovery.interfaces import LocalAddress, choose, survey
 
@@ -62,6 +64,12 @@ def test_an_address_that_is_not_here_is_announced_nowhere() -> None:
 def test_no_interface_at_all_is_no_failure() -> None:
     for bind in ("0.0.0.0", "::", "127.0.0.1"):
         assert choose([], bind, None).announced == ()
+
+
+def test_the_mdns_library_is_not_imported_before_discovery_starts() -> None:
+    code = "import sys, ironmesh.discovery.mdns; print('zeroconf' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
 
 
 def test_this_machine_has_a_loopback() -> None:
