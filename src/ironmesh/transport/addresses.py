@@ -1,8 +1,33 @@
-"""Addresses as the rest of the node wants them."""
+"""Addresses: names to what sockets take, and back to what people and limits want."""
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import socket
+
+from ironmesh.types import Endpoint
+
+SocketAddress = tuple[object, ...]
+"""What `bind` and `connect` take."""
+
+
+async def resolve(endpoint: Endpoint) -> list[tuple[int, SocketAddress]]:
+    """Return the TCP addresses of an endpoint, each with its family, in the system's order.
+
+    Raises:
+        OSError: there is no such host.
+    """
+    try:
+        # An address needs no resolver, and so no thread.
+        found = socket.getaddrinfo(
+            endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )
+    except OSError:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            endpoint.host, endpoint.port, type=socket.SOCK_STREAM
+        )
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
 def bare_host(host: str) -> str:

@@ -12,7 +12,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
 from ironmesh.errors import ConnectError, ConnectFailure
-from ironmesh.transport.addresses import bare_host
+from ironmesh.transport.addresses import SocketAddress, bare_host, resolve
 from ironmesh.transport.interface import Endpoint
 from ironmesh.transport.tls import client_context
 from ironmesh.transport.websocket.connection import (
@@ -128,7 +128,10 @@ async def _connect(endpoint: Endpoint, timeout_s: float) -> tuple[socket.socket,
 
     Each address of a name gets its share of the time.
     """
-    addresses = await _resolve(endpoint)
+    try:
+        addresses = await resolve(endpoint)
+    except OSError as error:
+        raise ConnectError(f"there is no host {endpoint.host!r}", "check the name") from error
     failure: OSError | None = None
     for family, address in addresses:
         try:
@@ -157,26 +160,7 @@ def _connect_error(error: OSError, endpoint: Endpoint) -> ConnectError:
     )
 
 
-async def _resolve(endpoint: Endpoint) -> list[tuple[int, tuple[object, ...]]]:
-    loop = asyncio.get_running_loop()
-    try:
-        # An address needs no resolver, and so no thread.
-        found = socket.getaddrinfo(
-            endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-        )
-    except OSError:
-        try:
-            found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise ConnectError(
-                f"there is no host {endpoint.host!r}",
-                "check the name",
-                failure=ConnectFailure.UNREACHABLE,
-            ) from error
-    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
-
-
-async def _connect_one(family: int, address: tuple[object, ...]) -> socket.socket:
+async def _connect_one(family: int, address: SocketAddress) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.settimeout(0)

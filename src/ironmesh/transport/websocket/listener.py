@@ -8,14 +8,14 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Final
 
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from ironmesh.errors import ConfigError, ConnectionClosed, PortInUseError
-from ironmesh.transport.addresses import bare_host
+from ironmesh.transport.addresses import SocketAddress, bare_host, resolve
 from ironmesh.transport.interface import ConnectionHandler, Door, Endpoint
 from ironmesh.transport.websocket.connection import (
     MAX_UNIT_BYTES,
@@ -216,33 +216,27 @@ def _choose(ours: Sequence[str], offered: Sequence[Subprotocol]) -> Subprotocol 
 
 async def _bind(endpoints: Sequence[Endpoint]) -> list[socket.socket]:
     sockets: list[socket.socket] = []
-    port = 0
-    try:
+    with ExitStack() as opened:
         for endpoint in endpoints:
-            for family, address in await _resolve(Endpoint(endpoint.host, endpoint.port or port)):
-                sock = _bind_one(family, address, endpoint)
+            for family, (host, port, *rest) in await _addresses(endpoint):
+                if port == 0 and sockets:
+                    port = sockets[0].getsockname()[1]
+                sock = opened.enter_context(_bind_one(family, (host, port, *rest), endpoint))
                 sockets.append(sock)
-                port = port or sock.getsockname()[1]
-    except BaseException:
-        for sock in sockets:
-            sock.close()
-        raise
+        opened.pop_all()
     return sockets
 
 
-async def _resolve(endpoint: Endpoint) -> list[tuple[int, tuple[object, ...]]]:
+async def _addresses(endpoint: Endpoint) -> list[tuple[int, SocketAddress]]:
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        return await resolve(endpoint)
     except OSError as error:
         raise ConfigError(
             f"there is no address {endpoint.host!r}", "give --bind an address of this machine"
         ) from error
-    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
-def _bind_one(family: int, address: tuple[object, ...], endpoint: Endpoint) -> socket.socket:
+def _bind_one(family: int, address: SocketAddress, endpoint: Endpoint) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.settimeout(0)
