@@ -216,13 +216,5 @@ def test_profile_secure_keeps_tls_and_says_what_it_lacks(parse):
     assert any("no gate yet" in warning for warning in made.warnings)
 
 
-def test_a_weak_passphrase_draws_a_warning(parse, passphrase_file):
-    assert not parse().warnings
-    passphrase_file.write_text("password1234")
-    [warning] = parse().warnings
-    assert "weak" in warning
-    assert "password1234" not in warning
-
-
 def test_a_not_built_error_is_a_configuration_error():
     assert issubclass(NotBuiltError, ConfigError)

@@ -1,8 +1,10 @@
 import socket
+import threading
 
 import pytest
 from tests.support.fake_operator import BOB, ServedOperator, message
 
+from ironmesh.control import client as client_module
 from ironmesh.control import local
 from ironmesh.control.client import ControlClient, choose, find_running
 from ironmesh.errors import ConfigError, ControlError, NotBuiltError, NotRunningError
@@ -95,3 +97,50 @@ def test_a_system_without_unix_sockets_is_told_so(monkeypatch, tmp_path):
     monkeypatch.delattr(socket, "AF_UNIX")
     with pytest.raises(NotBuiltError, match="WSL"):
         find_running(tmp_path)
+
+
+@pytest.fixture
+def node(tmp_path):
+    """Something at the end of a socket that answers each line with what the test wants."""
+    path = tmp_path / "control.sock"
+    answers = []
+
+    def serve(listener):
+        end, _ = listener.accept()
+        with end, end.makefile("rb") as lines:
+            for _ in lines:
+                end.sendall(answers.pop(0))
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=serve, args=[listener])
+        thread.start()
+        with ControlClient.connect(path) as client:
+            yield client, answers
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"garbage\n", "not understood"),
+        (b'{"id":1,"result":{"name":5}}\n', "not understood"),
+        (b'{"id":99,"result":null}\n', "something else"),
+        (b'{"id":1}\n', "something else"),
+        (b'{"id":1,"event":{"kind":"missed","count":1}}\n', "something else"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_a_named_error(node, answer, told):
+    client, answers = node
+    answers.append(answer)
+    with pytest.raises(ControlError, match=told):
+        client.call("state")
+
+
+def test_a_node_that_does_not_answer_is_not_waited_for_forever(node, monkeypatch):
+    monkeypatch.setattr(client_module, "CALL_TIMEOUT_S", 0.05)
+    client, answers = node
+    answers.append(b"")
+    with pytest.raises(ControlError, match="did not answer within"):
+        client.call("state")

@@ -9,6 +9,7 @@ import pytest
 from tests.support.fake_operator import BOB, FakeOperator, message
 
 from ironmesh.control import local, protocol
+from ironmesh.control import server as server_module
 from ironmesh.control.server import ControlServer
 from ironmesh.errors import ControlError, FileRefusedError, NodeAlreadyRunningError
 from ironmesh.types import MessagePriority
@@ -267,3 +268,39 @@ async def test_closing_leaves_the_socket_of_a_successor(operator, path):
     await first.close()
     assert path.exists()
     await second.close()
+
+
+async def test_without_file_handles_it_pauses_and_goes_on(server, path, monkeypatch, caplog):
+    class Exhausted:
+        def accept(self):
+            raise OSError(24, "Too many open files")
+
+        def fileno(self):
+            return server._listener.fileno()
+
+    monkeypatch.setattr(server_module, "ACCEPT_PAUSE_S", 0.01)
+    server._accept(Exhausted())
+    assert "pauses" in caplog.text
+    client = await Client.connect(path)
+    assert "result" in await client.call("state")
+    await client.close()
+
+
+async def test_a_bug_in_a_call_is_logged_and_ends_one_client_only(
+    client, path, operator, monkeypatch, caplog
+):
+    other = await Client.connect(path)
+    monkeypatch.setattr(operator, "peers", lambda: 1 / 0)
+    await other.write(protocol.encode_request(1, "peers", protocol.PeersParams()))
+    assert await other.is_closed()
+    await until(lambda: "ended in an error" in caplog.text)
+    assert "result" in await client.call("state")
+
+
+async def test_a_connection_in_the_queue_is_not_lost_when_the_server_closes(operator, path):
+    server = ControlServer(operator, path)
+    await server.start()
+    waiting = [await Client.connect(path) for _ in range(3)]
+    await server.close()
+    for client in waiting:
+        assert await client.is_closed()
