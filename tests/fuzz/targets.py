@@ -16,6 +16,8 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
+from tests.fuzz import sessions
+
 from ironmesh.control import protocol
 from ironmesh.crypto import keyfile
 from ironmesh.dialogue.envelope import ConvEnvelope
@@ -70,6 +72,10 @@ TARGETS: Mapping[str, Target] = {
     "handshake-server": Target(handshake.decode_from_server, WIRE),
     "handshake-client": Target(_hello, WIRE),
     "control": Target(control.decode, WIRE),
+    "session-frame": Target(sessions.open_frame, ()),
+    "session-sealed": Target(sessions.open_sealed, ()),
+    "session-server": Target(sessions.server_hears, ()),
+    "session-client": Target(sessions.client_hears, ()),
     "route-announce": Target(mesh.decode_route_announce, WIRE),
     "route-unreachable": Target(mesh.decode_route_unreachable, WIRE),
     "capability-announce": Target(mesh.decode_capability_announce, WIRE),

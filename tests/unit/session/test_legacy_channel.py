@@ -170,6 +170,28 @@ def test_a_ping_measures_the_way_there_and_back() -> None:
     assert not bob.wants_write
 
 
+def test_a_lost_answer_does_not_spoil_the_next_measurement() -> None:
+    alice, bob = pair(ALICE, BOB)
+    alice.ping(NOW)
+    alice.seal([], NOW)
+    alice.ping(later(PING_INTERVAL_S))
+    (ping,) = alice.seal([], later(PING_INTERVAL_S))
+    bob.open(ping, later(PING_INTERVAL_S))
+    (pong,) = bob.seal([], later(PING_INTERVAL_S))
+    answered = alice.open(pong, later(PING_INTERVAL_S + 1))
+    assert answered.events == [PeerAlive(pytest.approx(1.0))]
+
+
+def test_unanswered_pings_are_bounded() -> None:
+    alice, _ = pair(ALICE, BOB)
+    for _number in range(100):
+        alice.ping(NOW)
+        alice.seal([], NOW)
+    assert len(alice._pings) == 16
+    alice.ping(later(PING_INTERVAL_S))
+    assert alice.wants_write
+
+
 def test_control_traffic_goes_before_messages() -> None:
     alice, bob = pair(ALICE, BOB)
     alice.ping(NOW)

@@ -54,7 +54,7 @@ from ironmesh.wire.legacy.constants import (
     MAX_SENT_TYPE_CHARS,
 )
 
-_MAX_UNANSWERED_PINGS: Final = 8
+_MAX_UNANSWERED_PINGS: Final = 16
 
 
 class LegacyChannel:
@@ -75,7 +75,7 @@ class LegacyChannel:
         self._opener: Opener | None = Opener(settings, claim, key, now)
         self._rekey = Rekey(settings, claim, now.mono)
         self._controls: deque[control.Control] = deque()
-        self._pings: deque[float] = deque(maxlen=_MAX_UNANSWERED_PINGS)
+        self._pings: deque[float] = deque()
         self._ping_due = now.mono + PING_INTERVAL_S
         self._pong_tokens = float(PONG_BURST)
         self._pong_filled = now.mono
@@ -175,17 +175,19 @@ class LegacyChannel:
             self._ping_due = now.mono + PING_INTERVAL_S
             self.ping(now)
 
-    def ping(self, now: Instant) -> None:  # noqa: ARG002 - the time of sealing is what counts
-        """Queue a ping, unless one waits already."""
-        if all(queued.type != MessageType.PING for queued in self._controls):
+    def ping(self, now: Instant) -> None:
+        """Queue a ping, unless one waits already or too many are unanswered."""
+        self._forget_old_pings(now.mono)
+        is_waiting = any(queued.type == MessageType.PING for queued in self._controls)
+        if not is_waiting and len(self._pings) < _MAX_UNANSWERED_PINGS:
             self._queue(MessageType.PING)
 
     def rekey(self, now: Instant) -> bool:
         """Start a key change; False when one is under way, the peer cannot, or all is over."""
         return self._sealer is not None and self._rekey.start(now.mono)
 
-    def close(self, reason: str, now: Instant) -> list[Unit]:
-        """Return the goodbye to write last, and drop the keys."""
+    def goodbye(self, reason: str, now: Instant) -> list[Unit]:
+        """Return the goodbye to write last; what is still on its way to us can be opened."""
         if self._sealer is None:
             return []
         goodbye = control.Control(
@@ -194,7 +196,14 @@ class LegacyChannel:
             reason=reason[: control.MAX_REASON_CHARS],
         )
         units: list[Unit] = [self._sealer.seal(self._control_draft(goodbye), now.wall)]
-        self._sealer = self._opener = None
+        self._sealer = None
+        self._controls.clear()
+        return units
+
+    def close(self, reason: str, now: Instant) -> list[Unit]:
+        """Return the goodbye to write last, unless it was said, and drop the keys."""
+        units = self.goodbye(reason, now)
+        self._opener = None
         self._rekey.forget()
         self._controls.clear()
         self._delivered.clear()
@@ -272,6 +281,7 @@ class LegacyChannel:
                 self._queue(MessageType.PONG)
                 return []
             case MessageType.PONG:
+                self._forget_old_pings(now.mono)
                 if not self._pings:
                     raise RemoteProtocolError(Refusal.PROTOCOL, "a PONG that answers no ping")
                 return [PeerAlive(now.mono - self._pings.popleft())]
@@ -321,6 +331,11 @@ class LegacyChannel:
         if len(self._delivered) >= REMEMBERED_IDS:
             del self._delivered[next(iter(self._delivered))]
         self._delivered[key] = None
+
+    def _forget_old_pings(self, mono: float) -> None:
+        """Drop what stays unanswered: answers name no ping, so a lost one would shift them all."""
+        while self._pings and mono - self._pings[0] >= PING_INTERVAL_S:
+            self._pings.popleft()
 
     def _take_pong_token(self, mono: float) -> None:
         gained = (mono - self._pong_filled) * PONGS_PER_SECOND
