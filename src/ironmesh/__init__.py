@@ -13,7 +13,7 @@ from ironmesh.version import __version__
 
 if TYPE_CHECKING:
     from ironmesh.agent import Agent
-    from ironmesh.bridge import BridgeDaemon, PeerState
+    from ironmesh.bridge import BridgeDaemon
     from ironmesh.bus import MessageBus
     from ironmesh.conversation import Budget, ConvEnvelope, is_terminal, make_reply
     from ironmesh.crypto.helpers import (
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ironmesh.errors import IronMeshError
     from ironmesh.keys import AgentKeys, generate_ephemeral, generate_keypair
     from ironmesh.mesh_crypto import seal_to_destination, unseal_from_source
+    from ironmesh.protocol import PeerState
     from ironmesh.types import MessagePriority, MessageType
 
 __all__ = [
@@ -65,7 +66,7 @@ _HOMES = {
     "MessageBus": "bus",
     "MessagePriority": "types",
     "MessageType": "types",
-    "PeerState": "bridge",
+    "PeerState": "protocol",
     "decrypt_message": "crypto.helpers",
     "ecdh_exchange": "crypto.helpers",
     "encrypt_message": "crypto.helpers",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar, Unpack
@@ -12,10 +11,9 @@ from typing import Any, TypeVar, Unpack
 from ironmesh.bridge import BridgeDaemon
 from ironmesh.bus import BusCallback, BusEvent
 from ironmesh.config import DEFAULT_PORT
-from ironmesh.daemon_settings import DaemonSettings
-from ironmesh.errors import NotRunningError
-
-_log = logging.getLogger("ironmesh.agent")
+from ironmesh.daemon_settings import DaemonSettings, add_alias, hide_secrets
+from ironmesh.errors import ConfigError, PassphraseError
+from ironmesh.types import Secret
 
 H = TypeVar("H", bound=Callable[..., object])
 
@@ -42,7 +40,7 @@ class Agent:
         self,
         name: str,
         port: int = DEFAULT_PORT,
-        passphrase: str | None = None,
+        passphrase: str | Secret | None = None,
         *,
         bind: str = "0.0.0.0",  # noqa: S104 - a mesh node listens on the network
         allow_plaintext: bool = False,
@@ -50,37 +48,53 @@ class Agent:
         passphrase_env: str = "IRONMESH_PASSPHRASE",
         **settings: Unpack[DaemonSettings],
     ) -> None:
+        hidden = hide_secrets(passphrase or os.environ.get(passphrase_env), settings)
+        del passphrase  # a traceback that shows variables would show it
+        if not hidden:
+            raise PassphraseError(
+                "there is no passphrase", f"give passphrase=..., or set {passphrase_env}"
+            )
         settings.setdefault("open_discovery", True)
-        settings.setdefault("bind_address", bind)
-        settings.setdefault("allow_plaintext_ws", allow_plaintext)
-        settings.setdefault("rns_enabled", reticulum)
-        if passphrase is None:
-            passphrase = os.environ.get(passphrase_env)
+        add_alias(settings, "bind_address", bind, default="0.0.0.0")  # noqa: S104 - as above
+        add_alias(settings, "allow_plaintext_ws", allow_plaintext, default=False)
+        add_alias(settings, "rns_enabled", reticulum, default=False)
         self.name = name
-        self.daemon = BridgeDaemon(name, port, passphrase, **settings)
+        self.daemon = BridgeDaemon(name, port, hidden, **settings)
+
+    def __repr__(self) -> str:
+        state = "running" if self.daemon.loop is not None else "not running"
+        return f"<Agent {self.name!r}, {self.daemon.node_id}, {state}>"
 
     # --- Handlers ----------------------------------------------------------------------------
 
     def on_message(self, msg_type: str = "MSG") -> Callable[[H], H]:
-        """Decorate a handler `(peer_id, payload)` or `(peer_id, payload, event)` of a type.
+        """Decorate a handler `(peer_id, payload)`, or `(peer_id, payload, event)`, of a type.
 
-        `peer_id` is the node id of whoever wrote the message. Handlers run one at a time, in the
-        order of their registration; a plain function runs in a thread of its own and may block, an
-        `async def` runs on the node's loop. What a handler raises is logged.
+        `peer_id` is the node id of whoever wrote the message, `payload` is bytes, `event` is the
+        mapping of `on`. Handlers run one at a time, in the order of their registration; a plain
+        function runs in a thread of its own and may block, an `async def` runs on the node's loop.
+        What a handler raises is logged.
+
+        Raises:
+            ConfigError: it takes other parameters.
         """
 
+        return self._registrar(msg_type, (2, 3, 1))
+
+    def on(self, event_type: str) -> Callable[[H], H]:
+        """Decorate a handler `(event)` of a message type.
+
+        `event` is a read-only mapping: `peer_id`, `msg_id`, `type`, `payload` and more, see
+        `ironmesh.bus`. A handler with two or three parameters gets them as with `on_message`.
+        """
+        return self._registrar(event_type, (1, 2, 3))
+
+    def _registrar(self, event_type: str, counts: tuple[int, ...]) -> Callable[[H], H]:
         def register(handler: H) -> H:
-            self.daemon.bus.subscribe(msg_type, _adapt(handler))
+            self.daemon.bus.subscribe(event_type, _adapt(handler, counts))
             return handler
 
         return register
-
-    def on(self, event_type: str) -> Callable[[H], H]:
-        """Decorate a handler of the event mapping of a message type (see `ironmesh.bus`).
-
-        A handler with two parameters gets `(peer_id, payload)` instead.
-        """
-        return self.on_message(event_type)
 
     # --- Sending -----------------------------------------------------------------------------
 
@@ -109,18 +123,13 @@ class Agent:
         priority: str = "NORMAL",
         timeout: float = 10.0,
     ) -> str:
-        """Do what `send` does, from any thread but the loop's own.
+        """Do what `send` does and wait for it, from any thread but the node's own.
 
         Raises:
-            TimeoutError: not accepted within `timeout` seconds.
+            SendTimeoutError: not accepted within `timeout` seconds; a `TimeoutError`.
+            WouldBlockError: on the node's loop, as in an async handler: await `send` there.
         """
-        work = self.send(target, message, msg_type=msg_type, priority=priority)
-        try:
-            loop = self._loop()
-        except NotRunningError:
-            work.close()
-            raise
-        return asyncio.run_coroutine_threadsafe(work, loop).result(timeout)
+        return self.daemon.send_sync(target, msg_type, _bytes(message), priority, timeout)
 
     def reply(
         self,
@@ -130,14 +139,8 @@ class Agent:
         msg_type: str = "MSG",
         priority: str = "NORMAL",
     ) -> None:
-        """Send without waiting for the acceptance; safe in a handler; a failure is logged."""
-        work = self.daemon.send_logged(peer_id, msg_type, _bytes(message), priority)
-        try:
-            loop = self._loop()
-        except NotRunningError:
-            work.close()
-            raise
-        asyncio.run_coroutine_threadsafe(work, loop)
+        """Send without waiting for the acceptance, from any thread; a failure is logged."""
+        self.daemon.send_later(peer_id, msg_type, _bytes(message), priority)
 
     # --- Who is there ------------------------------------------------------------------------
 
@@ -176,11 +179,11 @@ class Agent:
     # --- Life --------------------------------------------------------------------------------
 
     def run(self, foreground: bool = True) -> asyncio.AbstractEventLoop | None:
-        """Start the agent.
+        """Start the agent, or join it where it runs already; after a stop, start it anew.
 
         Args:
-            foreground: block until Ctrl-C, then stop. Otherwise return the node's event loop, which
-                runs in a thread of its own, as soon as the node listens.
+            foreground: block until Ctrl-C, SIGTERM or `stop`. Otherwise return the node's event
+                loop, which runs in a thread of its own, as soon as the node listens.
 
         Raises:
             IronMeshError: it cannot start; nothing is left running.
@@ -188,35 +191,30 @@ class Agent:
         return self.daemon.run(background=not foreground)
 
     def stop(self) -> None:
-        """Stop the agent and wait for it; may be called twice."""
+        """Stop the agent and wait for it; may be called twice, and from a handler."""
         self.daemon.stop()
-
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        loop = self.daemon.loop
-        if loop is None:
-            raise NotRunningError("the agent is not running", "call run() first")
-        return loop
 
 
 def _bytes(message: str | bytes) -> bytes:
-    return message.encode() if isinstance(message, str) else bytes(message)
+    if isinstance(message, str):
+        return message.encode()
+    if isinstance(message, bytes | bytearray | memoryview):
+        return bytes(message)
+    raise TypeError(f"a message is text or bytes, not {type(message).__name__}")
 
 
-def _adapt(handler: Callable[..., object]) -> BusCallback:
-    """Return `handler` as a callback of the event, by the number of its parameters."""
-    parameters = [
-        parameter
-        for parameter in inspect.signature(handler).parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    ]
-    count = len(parameters)
+def _adapt(handler: Callable[..., object], counts: tuple[int, ...]) -> BusCallback:
+    """Return `handler` as a callback of the event.
+
+    Args:
+        counts: with how many arguments to call it: the first of these that it takes.
+    """
+    count = _argument_count(handler, counts)
 
     def arguments(event: BusEvent) -> tuple[object, ...]:
         if count == 1:
             return (event,)
-        pair = (event["peer_id"], event["payload"])
-        return (*pair, event) if count > 2 else pair
+        return (event["peer_id"], event["payload"], event)[:count]
 
     if inspect.iscoroutinefunction(handler):
 
@@ -225,7 +223,25 @@ def _adapt(handler: Callable[..., object]) -> BusCallback:
 
         return call_async
 
-    def call(event: BusEvent) -> None:
-        handler(*arguments(event))
+    def call(event: BusEvent) -> object:
+        return handler(*arguments(event))
 
     return call
+
+
+def _argument_count(handler: Callable[..., object], counts: tuple[int, ...]) -> int:
+    try:
+        signature = inspect.signature(handler)
+    except ValueError:  # a builtin that does not tell
+        return counts[0]
+    for count in counts:
+        try:
+            signature.bind(*range(count))
+        except TypeError:
+            continue
+        return count
+    name = getattr(handler, "__name__", repr(handler))
+    raise ConfigError(
+        f"the handler {name} takes other parameters",
+        "write (peer_id, payload), (peer_id, payload, event) or (event)",
+    )

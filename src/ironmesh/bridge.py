@@ -3,65 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
+import atexit
 import logging
-from collections.abc import Coroutine
-from dataclasses import asdict, dataclass
-from typing import Any, Final, TypeVar, Unpack
+import queue
+import threading
+from collections import Counter
+from typing import Any, Final, Unpack
 
-from ironmesh.bus import BusCallback, BusEvent, MessageBus
+from ironmesh.bus import MessageBus
 from ironmesh.config import DEFAULT_PORT
-from ironmesh.control.host import Host, run_until_signal
-from ironmesh.daemon_settings import DaemonSettings, to_config
-from ironmesh.errors import IronMeshError, NotRunningError
+from ironmesh.control.embedded import EmbeddedNode, RunHandler
+from ironmesh.control.signals import caught_signals, wait_for
+from ironmesh.daemon_settings import DaemonSettings, hide_secrets, to_config, to_priority
+from ironmesh.errors import IronMeshError, NotRunningError, SendTimeoutError, WouldBlockError
 from ironmesh.mesh.capabilities import check_capability
 from ironmesh.node.clock import SystemClock
 from ironmesh.node.events import MessageReceived
 from ironmesh.node.link import Link
 from ironmesh.node.node import Node
-from ironmesh.node.supervisor import TaskSupervisor
-from ironmesh.node.threads import HandlerThread, LoopThread
-from ironmesh.types import MessagePriority, NodeId, message_id_text
+from ironmesh.node.threads import Wanted
+from ironmesh.protocol import PeerState
+from ironmesh.types import Secret, message_id_text
 
 _log = logging.getLogger("ironmesh.bridge")
 
 PROTOCOL_VERSION: Final = "ironmesh/0.6"
 MIN_MESH_VERSION: Final = "ironmesh/0.4"
 MAX_MESSAGE_SIZE: Final = 1_048_576
-HANDLER_QUEUE: Final = 256
-"""Messages that may wait for the handlers; then the peers that send are held up."""
-STOP_LIMIT_S: Final = 5.0
-JOIN_LIMIT_S: Final = 3.0
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class PeerState:
-    """An online peer as `BridgeDaemon.peers` shows it."""
-
-    node_id: NodeId
-    name: str
-    status: str
-    transport: str
-    rtt_ms: float | None
-    messages_sent: int
-    messages_received: int
-    uptime: float
-    """Seconds since its session came up."""
-
-    @property
-    def is_online(self) -> bool:
-        """A session with it is up."""
-        return self.status == "online"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a mapping."""
-        return asdict(self)
+MAX_UNACCEPTED: Final = 256
+"""Messages for one peer that nobody waits for and that are not accepted yet."""
+ADVERTISE_LIMIT_S: Final = 10.0
 
 
 class BridgeDaemon:
-    """A node for programs: in a thread of its own, or in the foreground.
+    """A node for programs, in a thread of its own.
+
+    Everything here may be called from any thread and from any event loop.
 
     Args:
         name: the node's name; its files lie in `~/.ironmesh/nodes/NAME/`.
@@ -77,123 +54,136 @@ class BridgeDaemon:
         self,
         name: str = "agent",
         port: int = DEFAULT_PORT,
-        passphrase: str | None = None,
+        passphrase: str | Secret | None = None,
         **settings: Unpack[DaemonSettings],
     ) -> None:
-        self.config = to_config(name, port, passphrase, settings)
+        hidden = hide_secrets(passphrase, settings)
+        del passphrase  # a traceback that shows variables would show it
+        self.config = to_config(name, port, hidden, settings)
         self.name = name
         self.bus = MessageBus()
-        self._host = Host(self.config)
-        self._queue: asyncio.Queue[MessageReceived] | None = None
-        self._callbacks: TaskSupervisor | None = None
-        self._handlers = HandlerThread(f"ironmesh-{name}-handlers")
-        self._thread: LoopThread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._node_id: NodeId | None = None
+        self._starting = threading.Lock()
+        self._embedded: EmbeddedNode | None = None
+        self._unaccepted: Counter[str] = Counter()
+
+    def __repr__(self) -> str:
+        state = "running" if self.loop is not None else "not running"
+        return f"<{type(self).__name__} {self.name!r}, {self.node_id}, {state}>"
 
     # --- Life --------------------------------------------------------------------------------
 
     def run(self, background: bool = False) -> asyncio.AbstractEventLoop | None:
-        """Start the node.
+        """Start the node, or join the one that runs; after a stop, start it anew.
 
         Args:
-            background: run in a thread of its own and return its event loop, which is already
-                running, once the node listens. Otherwise block until Ctrl-C, SIGTERM or
-                `shutdown`.
+            background: return the event loop that the node runs on, in a thread of its own, once
+                the node listens. Otherwise block until SIGINT (Ctrl-C), SIGTERM or a stop.
 
         Raises:
             IronMeshError: it cannot start; nothing is left running.
+            WouldBlockError: in the foreground, where an event loop runs in this thread.
         """
-        if not background:
-            run_until_signal(self._serve_until)
-            return None
-        if self._thread is not None:
-            return self._thread.loop
-        thread = LoopThread(f"ironmesh-{self.name}")
-        try:
-            thread.call(self._start())
-        except BaseException:
-            thread.stop(JOIN_LIMIT_S)
-            raise
-        self._thread = thread
-        return thread.loop
+        if background:
+            return self._start().thread.loop
+        if _is_on_a_loop():
+            raise WouldBlockError(
+                "an event loop runs in this thread, and run() would block it",
+                "use run(foreground=False), or run(background=True) of BridgeDaemon",
+            )
+        wanted: Wanted = queue.SimpleQueue()
+        with caught_signals(wanted):
+            self._start().thread.tell_end(wanted)
+            wait_for(wanted)
+        self.stop()
+        return None
 
     def stop(self) -> None:
-        """Stop the node and wait for it; may be called twice, and from any thread."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        thread.call(self._stop(), STOP_LIMIT_S)
-        thread.stop(JOIN_LIMIT_S)
-        self._handlers.close(JOIN_LIMIT_S)
+        """Stop the node and wait for it; may be called twice.
+
+        On the node's own loop, as in an async handler, it returns at once and the node stops soon.
+        """
+        embedded = self._embedded
+        if embedded is not None:
+            embedded.stop()
+        atexit.unregister(self.stop)
 
     async def shutdown(self) -> None:
         """Stop the node, from whichever loop awaits this."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            await self._stop()
+        embedded = self._embedded
+        if embedded is None:
             return
-        await thread.wait(self._stop())
-        thread.stop(JOIN_LIMIT_S)
+        if embedded.thread.is_current:
+            await embedded.finish()
+            self.stop()
+        else:
+            await asyncio.to_thread(self.stop)
 
-    async def _serve_until(self, stopped: asyncio.Event) -> None:
-        await self._start()
-        try:
-            await stopped.wait()
-        finally:
-            await self._stop()
-            self._handlers.close(JOIN_LIMIT_S)
+    def _start(self) -> EmbeddedNode:
+        with self._starting:
+            before = self._embedded
+            if before is not None and not before.thread.is_over:
+                return before
+            if before is not None:
+                before.stop()
+            embedded = EmbeddedNode(self.config, self._deliver)
+            # Known from here on: a handler may send before the start is through.
+            self._embedded = embedded
+            embedded.start()
+            atexit.register(self.stop)
+            return embedded
 
-    async def _start(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._queue = asyncio.Queue(HANDLER_QUEUE)
-        self._callbacks = TaskSupervisor(self.node.counters)
-        self.node.on_message(self._queue.put)
-        self._callbacks.spawn(self._dispatch(self._queue, self._callbacks), name="handlers")
-        await self._host.start()
-        self._node_id = self.node.node_id
-
-    async def _stop(self) -> None:
-        self._loop = None
-        await self._host.stop()
-        if self._callbacks is not None:
-            await self._callbacks.close()
-
-    # --- What programs do with it ------------------------------------------------------------
+    # --- How it is ---------------------------------------------------------------------------
 
     @property
     def node(self) -> Node:
-        """The node itself."""
-        return self._host.node
+        """The node itself, to be used on its loop only.
+
+        Raises:
+            NotRunningError: it was never started.
+        """
+        if self._embedded is None:
+            raise NotRunningError("the node is not running", "call run() first")
+        return self._embedded.node
 
     @property
     def node_id(self) -> str:
         """Its node id; `uninitialized` before the start."""
-        return self._node_id or "uninitialized"
+        known = self._embedded.node_id if self._embedded is not None else None
+        return known or "uninitialized"
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The event loop that the node runs on; None when it does not run."""
-        return self._loop
+        embedded = self._embedded
+        return None if embedded is None or embedded.thread.is_over else embedded.thread.loop
 
     @property
     def port(self) -> int:
-        """Where it listens."""
-        endpoints = self.node.endpoints
+        """Where it listens, or will."""
+        endpoints = self._embedded.node.endpoints if self._embedded is not None else ()
         return endpoints[0].port if endpoints else self.config.port
+
+    @property
+    def trust_path(self) -> str:
+        """The pin file."""
+        return str(self.config.trust_file)
 
     @property
     def peers(self) -> dict[str, PeerState]:
         """The online peers by node id."""
-        if self._node_id is None:
+        try:
+            links = self.node.links.online()
+        except NotRunningError:
             return {}
         now = SystemClock().now().mono
-        return {link.peer: _peer_state(link, now) for link in self.node.links.online()}
+        return {link.peer: _peer_state(link, now) for link in links}
 
     @property
     def metrics(self) -> dict[str, int]:
-        """The node's counters."""
-        return self.node.counters.snapshot()
+        """The node's counters; empty before the start."""
+        return self._embedded.node.counters.snapshot() if self._embedded is not None else {}
+
+    # --- What programs do with it ------------------------------------------------------------
 
     async def send_message(
         self, to_node: str, msg_type: str, payload: bytes, priority: str = "NORMAL"
@@ -202,19 +192,50 @@ class BridgeDaemon:
 
         Raises:
             UnknownPeerError, MessageTooLargeError, QueueFullError: nothing was queued.
-            NotRunningError: before the start.
+            ConfigError: not a priority.
+            NotRunningError: before the start, or after the end.
         """
-        urgency = MessagePriority(priority.upper())
-        message = await self._on_loop(self.node.send(to_node, payload, msg_type, urgency))
+        urgency = to_priority(priority)
+        embedded = self._running()
+        sending = embedded.node.send(to_node, payload, msg_type, urgency)
+        message = await embedded.thread.wait(sending)
         return message_id_text(message.id)
 
-    async def send_logged(
+    def send_sync(
+        self,
+        to_node: str,
+        msg_type: str,
+        payload: bytes,
+        priority: str = "NORMAL",
+        timeout: float | None = None,
+    ) -> str:
+        """Do what `send_message` does and wait for it, at most `timeout` seconds.
+
+        Raises:
+            SendTimeoutError: not accepted in time; a `TimeoutError`.
+            WouldBlockError: on the node's own loop, as in an async handler.
+        """
+        thread = self._running().thread
+        if thread.is_current:
+            raise WouldBlockError(
+                "send_sync would block the node's own loop", "await send() in an async handler"
+            )
+        try:
+            return thread.call(self.send_message(to_node, msg_type, payload, priority), timeout)
+        except TimeoutError as error:
+            raise SendTimeoutError(
+                f"the message to {to_node} was not accepted within {timeout} s",
+                "too much waits for this peer already; try again later",
+            ) from error
+
+    def send_later(
         self, to_node: str, msg_type: str, payload: bytes, priority: str = "NORMAL"
     ) -> None:
-        """Do what `send_message` does; a refusal is logged instead of raised."""
+        """Do what `send_message` does, without waiting; a failure is logged."""
         try:
-            await self.send_message(to_node, msg_type, payload, priority)
-        except IronMeshError as error:
+            thread = self._running().thread
+            thread.submit(self._send_logged(to_node, msg_type, payload, priority))
+        except NotRunningError as error:
             _log.warning("no message to %s: %s", to_node, error)
 
     async def connect_to_peer(self, host: str, port: int) -> str | None:
@@ -222,9 +243,15 @@ class BridgeDaemon:
 
         Returns:
             The peer's node id once the handshake succeeded; None if it failed, which is logged.
+
+        Raises:
+            NotRunningError: before the start, or after the end.
         """
+        embedded = self._running()
         try:
-            link = await self._on_loop(self.node.connect(host, port))
+            link = await embedded.thread.wait(embedded.node.connect(host, port))
+        except NotRunningError:
+            raise
         except IronMeshError as error:
             _log.warning("no session with %s:%s: %s", host, port, error)
             return None
@@ -232,44 +259,62 @@ class BridgeDaemon:
 
     def find_capability(self, pattern: str) -> list[tuple[str, str]]:
         """Return `(node id, capability)` of this node and its online peers, by a glob pattern."""
-        if self._node_id is None:
+        try:
+            return [*self.node.capabilities.find(pattern)]
+        except NotRunningError:
             return []
-        return [(node_id, name) for node_id, name in self.node.capabilities.find(pattern)]
 
     def advertise_capability(self, capability: str) -> None:
-        """Tell the peers that this node can do one thing more, from any thread.
+        """Tell the peers that this node can do one thing more.
 
         Raises:
-            NotRunningError: before the start.
-            ConfigError: not a capability.
+            NotRunningError: before the start, or after the end.
+            ConfigError: not a capability, or there are too many.
         """
-        loop = self._loop
-        if loop is None:
-            raise NotRunningError("the node is not running", "call run() first")
         check_capability(capability)
-        loop.call_soon_threadsafe(self.node.capabilities.advertise, capability)
+        embedded = self._running()
 
-    async def _on_loop(self, work: Coroutine[Any, Any, T]) -> T:
-        if self._node_id is None:
-            work.close()
-            raise NotRunningError("the node is not running", "call run() first")
-        return await (self._thread.wait(work) if self._thread is not None else work)
+        async def advertise() -> None:
+            embedded.node.capabilities.advertise(capability)
 
-    # --- Handlers ----------------------------------------------------------------------------
-
-    async def _dispatch(self, queue: asyncio.Queue[MessageReceived], tasks: TaskSupervisor) -> None:
-        async def run(callback: BusCallback, event: BusEvent) -> None:
-            await tasks.guard(self._call(callback, event), "a message handler")
-
-        while True:
-            received = await queue.get()
-            await self.bus.publish(_bus_event(received), SystemClock().now().wall, run)
-
-    async def _call(self, callback: BusCallback, event: BusEvent) -> None:
-        if inspect.iscoroutinefunction(callback):
-            await callback(event)
+        if embedded.thread.is_current:
+            embedded.node.capabilities.advertise(capability)
         else:
-            await self._handlers.run(callback, event)
+            embedded.thread.call(advertise(), ADVERTISE_LIMIT_S)
+
+    async def _send_logged(
+        self, to_node: str, msg_type: str, payload: bytes, priority: str
+    ) -> None:
+        """Runs on the node's loop. A peer that reads nothing must not fill the memory."""
+        if self._unaccepted[to_node] >= MAX_UNACCEPTED:
+            self.node.counters.add("messages.dropped")
+            return
+        self._unaccepted[to_node] += 1
+        try:
+            await self.send_message(to_node, msg_type, payload, priority)
+        except IronMeshError as error:
+            _log.warning("no message to %s: %s", to_node, error)
+        finally:
+            self._unaccepted[to_node] -= 1
+            if not self._unaccepted[to_node]:
+                del self._unaccepted[to_node]
+
+    def _running(self) -> EmbeddedNode:
+        embedded = self._embedded
+        if embedded is None or embedded.thread.is_over:
+            raise NotRunningError("the node is not running", "call run() first")
+        return embedded
+
+    async def _deliver(self, received: MessageReceived, run: RunHandler) -> None:
+        await self.bus.publish(_bus_event(received), SystemClock().now().wall, run)
+
+
+def _is_on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _bus_event(received: MessageReceived) -> dict[str, Any]:

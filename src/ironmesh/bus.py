@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
@@ -9,6 +11,8 @@ from typing import Any, Final
 
 HISTORY: Final = 100
 """Events that `history` can give back."""
+HISTORY_BYTES: Final = 8 * 1024 * 1024
+"""Payload bytes that the history keeps at most."""
 
 BusEvent = Mapping[str, Any]
 """Read-only: `peer_id` (who wrote it), `msg_id`, `type`, `payload` (bytes), as published; and of
@@ -21,31 +25,53 @@ Runner = Callable[[BusCallback, BusEvent], Awaitable[None]]
 
 
 class MessageBus:
-    """Gives events to the callbacks of their type, in the order of their registration."""
+    """Gives events to the callbacks of their type, in the order of their registration.
+
+    Callbacks may be added and removed from any thread.
+    """
 
     def __init__(self) -> None:
-        self._by_type: dict[str, list[BusCallback]] = {}
-        self._for_any: list[BusCallback] = []
-        self._history: deque[dict[str, Any]] = deque(maxlen=HISTORY)
+        self._lock = threading.Lock()
+        self._callbacks: list[tuple[str | None, BusCallback]] = []
+        self._history: deque[dict[str, Any]] = deque()
+        self._history_bytes = 0
 
     def subscribe(self, event_type: str, callback: BusCallback) -> Callable[[], None]:
         """Call `callback` for each event of a message type; returns what ends it."""
-        callbacks = self._by_type.setdefault(str(event_type), [])
-        callbacks.append(callback)
-        return lambda: callbacks.remove(callback)
+        return self._add(str(event_type), callback)
 
     def on_any(self, callback: BusCallback) -> Callable[[], None]:
         """Call `callback` for every event; returns what ends it."""
-        self._for_any.append(callback)
-        return lambda: self._for_any.remove(callback)
+        return self._add(None, callback)
 
     def history(self, limit: int = HISTORY) -> list[dict[str, Any]]:
         """Return the last events, oldest first, as `{type, data, timestamp}`."""
-        return list(self._history)[-limit:] if limit > 0 else []
+        with self._lock:
+            return list(self._history)[-limit:] if limit > 0 else []
 
     async def publish(self, event: dict[str, Any], timestamp: float, run: Runner) -> None:
         """Give `event` to its callbacks, one after the other."""
         frozen = MappingProxyType(event)
-        self._history.append({"type": event["type"], "data": frozen, "timestamp": timestamp})
-        for callback in (*self._by_type.get(event["type"], ()), *self._for_any):
+        with self._lock:
+            self._remember({"type": event["type"], "data": frozen, "timestamp": timestamp})
+            wanted = (None, event["type"])
+            callbacks = [callback for kind, callback in self._callbacks if kind in wanted]
+        for callback in callbacks:
             await run(callback, frozen)
+
+    def _add(self, event_type: str | None, callback: BusCallback) -> Callable[[], None]:
+        entry = (event_type, callback)
+        with self._lock:
+            self._callbacks.append(entry)
+
+        def remove() -> None:
+            with self._lock, contextlib.suppress(ValueError):  # removed before
+                self._callbacks.remove(entry)
+
+        return remove
+
+    def _remember(self, entry: dict[str, Any]) -> None:
+        self._history.append(entry)
+        self._history_bytes += len(entry["data"]["payload"])
+        while len(self._history) > HISTORY or self._history_bytes > HISTORY_BYTES:
+            self._history_bytes -= len(self._history.popleft()["data"]["payload"])

@@ -6,23 +6,28 @@ version does not have is unused; a switch that turns such a feature on is an err
 
 from __future__ import annotations
 
+import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
 from ironmesh.config import MODERATE_KDF, KdfCost, LegacyMode, NodeConfig, PeerAddress
 from ironmesh.crypto.passphrase import check_length
 from ironmesh.errors import ConfigError, NotBuiltError, PassphraseError
-from ironmesh.types import Secret
+from ironmesh.mesh.capabilities import check_capability
+from ironmesh.types import MessagePriority, Secret
 
-AnyPath = str | Path
+AnyPath = str | PathLike[str]
+AnySecret = str | Secret
 
 
 class DaemonSettings(TypedDict, total=False):
     """Settings beside name, port and passphrase; see `docs/python.md` for their meaning."""
 
     keys_path: AnyPath | None
-    keys_passphrase: str | None
+    keys_passphrase: AnySecret | None
     tls_cert: AnyPath | None
     tls_key: AnyPath | None
     bind_address: str
@@ -38,7 +43,7 @@ class DaemonSettings(TypedDict, total=False):
     peers: Iterable[str]
     mdns: bool
     allow_legacy: bool | Iterable[str]
-    legacy_passphrase: str | None
+    legacy_passphrase: AnySecret | None
     legacy_same_passphrase: bool
     kdf: KdfCost
     # Switches of features to come:
@@ -68,10 +73,39 @@ class DaemonSettings(TypedDict, total=False):
 
 
 _UNBUILT_SWITCHES: Final = ("gui", "rns_enabled", "require_message_promotion")
+_FLAGS: Final = (
+    *_UNBUILT_SWITCHES,
+    "open_discovery",
+    "allow_plaintext_ws",
+    "mdns",
+    "legacy_same_passphrase",
+)
+_PATHS: Final = (
+    "keys_path",
+    "tls_cert",
+    "tls_key",
+    "trust_path",
+    "home",
+    "db_path",
+    "routes_path",
+    "capabilities_path",
+    "rns_configdir",
+)
+_TEXTS: Final = ("bind_address", "min_protocol_version", "gui_bind")
+_LISTS: Final = ("allowed_peers", "capabilities", "peers", "rns_connect")
+_MAY_BE_NONE: Final = (
+    *_PATHS,
+    "allowed_peers",
+    "capabilities",
+    "rns_connect",
+    "keys_passphrase",
+    "legacy_passphrase",
+)
 _CHOICES: Final = {
     "mesh_routing": ("off", "passive", "relay"),
     "metrics_format": ("prometheus", "json"),
     "log_format": ("text", "json"),
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
 }
 _POSITIVE: Final = (
     "max_message_size",
@@ -81,42 +115,70 @@ _POSITIVE: Final = (
     "capability_announce_interval",
     "audit_log_max_bytes",
     "rns_announce_interval",
+    "lora_max_payload",
     "pending_trust_queue_cap",
 )
 
 
-def to_config(name: str, port: int, passphrase: str | None, settings: DaemonSettings) -> NodeConfig:
-    """Return the configuration that these arguments mean.
+def hide_secrets(passphrase: AnySecret | None, settings: DaemonSettings) -> Secret | None:
+    """Return the passphrase as a `Secret`, and put those among the settings into one, too.
+
+    Raises:
+        ConfigError: one of them is not text.
+    """
+    if settings.get("keys_passphrase") is not None:
+        settings["keys_passphrase"] = _secret("keys_passphrase", settings["keys_passphrase"])
+    if settings.get("legacy_passphrase") is not None:
+        settings["legacy_passphrase"] = _secret("legacy_passphrase", settings["legacy_passphrase"])
+    return None if passphrase is None else _secret("passphrase", passphrase)
+
+
+def add_alias(settings: DaemonSettings, name: str, value: object, *, default: object) -> None:
+    """Put the value of another parameter that means the setting `name` in.
+
+    Raises:
+        ConfigError: both are given, and differ.
+    """
+    given: dict[str, Any] = settings  # type: ignore[assignment]  # names come from our own code
+    if value != default and given.get(name, value) != value:
+        raise ConfigError(f"{name} is given twice, with two values", "give it once")
+    given.setdefault(name, value)
+
+
+def to_config(
+    name: str, port: int, passphrase: Secret | None, settings: DaemonSettings
+) -> NodeConfig:
+    """Return the configuration that these arguments mean; its secrets are hidden already.
 
     Raises:
         PassphraseError: no passphrase, or one of fewer than 12 characters (a `ValueError`).
         NotBuiltError: a switch turns a feature on that this version does not have.
         ConfigError: an unknown setting, or a bad value (a `ValueError`).
     """
-    given: Mapping[str, Any] = settings
-    _check(given)
+    _check(name, port, settings)
+    given: Mapping[str, Any] = {key: value for key, value in settings.items() if value is not None}
     legacy, legacy_names = _legacy(given.get("allow_legacy", True))
-    legacy_passphrase = given.get("legacy_passphrase")
-    allowed_peers = given.get("allowed_peers")
     return NodeConfig(
         name=name,
         port=port,
-        passphrase=_passphrase(passphrase),
+        passphrase=_long_enough(passphrase),
         home=_path(given.get("home")) or Path.home() / ".ironmesh",
         bind=given.get("bind_address", "0.0.0.0"),  # noqa: S104 - a mesh listens on the network
         mdns=given.get("mdns", True),
-        allowed_peers=None if allowed_peers is None else frozenset(allowed_peers),
+        allowed_peers=_names("allowed_peers", given.get("allowed_peers")),
         open_discovery=given.get("open_discovery", False),
-        peers=tuple(PeerAddress.parse(text) for text in given.get("peers", ())),
+        peers=tuple(map(PeerAddress.parse, _texts("peers", given.get("peers", ())))),
         allow_plaintext=given.get("allow_plaintext_ws", False),
         tls_cert=_path(given.get("tls_cert")),
         tls_key=_path(given.get("tls_key")),
-        capabilities=tuple(given.get("capabilities") or ()),
+        capabilities=tuple(
+            map(check_capability, _texts("capabilities", given.get("capabilities", ())))
+        ),
         legacy=legacy,
         legacy_names=legacy_names,
-        legacy_passphrase=_optional(legacy_passphrase, _passphrase),
+        legacy_passphrase=_optional(given.get("legacy_passphrase"), _long_enough),
         legacy_same_passphrase=given.get("legacy_same_passphrase", False),
-        keys_passphrase=_optional(given.get("keys_passphrase"), Secret),
+        keys_passphrase=given.get("keys_passphrase"),
         keys_path=_path(given.get("keys_path")),
         trust_path=_path(given.get("trust_path")),
         min_protocol_version=given.get("min_protocol_version", "ironmesh/0.3"),
@@ -125,42 +187,126 @@ def to_config(name: str, port: int, passphrase: str | None, settings: DaemonSett
     )
 
 
-def _check(given: Mapping[str, Any]) -> None:
+def to_priority(text: str) -> MessagePriority:
+    """Return the priority of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return MessagePriority(text.upper())
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{text!r} is not a priority", f"use {', '.join(MessagePriority)}"
+        ) from error
+
+
+def _check(name: object, port: object, given: Mapping[str, Any]) -> None:
+    _check_names(given)
+    _check_kind("name", name, str, "text")
+    if not isinstance(port, int) or isinstance(port, bool):
+        raise ConfigError(f"port={port!r} is not a whole number", "use 1 to 65535, or 0 for any")
+    for switch in _UNBUILT_SWITCHES:
+        if given.get(switch):
+            raise NotBuiltError(
+                f"{switch}=True asks for a feature that this version does not have",
+                "leave it out",
+            )
+    for key, value in given.items():
+        if value is not None:
+            _check_value(key, value)
+        elif key not in _MAY_BE_NONE:
+            raise ConfigError(f"{key}=None says nothing", "leave it out, or give a value")
+
+
+def _check_names(given: Mapping[str, Any]) -> None:
     for name in given:
         if name not in DaemonSettings.__annotations__:
-            raise ConfigError(f"unknown setting {name!r}", "see docs/python.md for the names")
-    for name in _UNBUILT_SWITCHES:
-        if given.get(name):
-            raise NotBuiltError(f"{name}=True asks for a feature that is not built yet")
-    for name, choices in _CHOICES.items():
-        if given.get(name, choices[0]) not in choices:
-            raise ConfigError(f"{name}={given[name]!r} is unknown", f"use {', '.join(choices)}")
-    for name in _POSITIVE:
-        if given.get(name, 1) <= 0:
-            raise ConfigError(f"{name} must be above zero")
+            near = difflib.get_close_matches(name, DaemonSettings.__annotations__, 1)
+            fix = f"did you mean {near[0]}?" if near else "see docs/python.md for the names"
+            raise ConfigError(f"there is no setting {name!r}", fix)
 
 
-def _legacy(choice: bool | Iterable[str]) -> tuple[LegacyMode, frozenset[str]]:
-    if choice is True:
-        return LegacyMode.ALL, frozenset()
-    if choice is False:
-        return LegacyMode.OFF, frozenset()
-    return LegacyMode.NAMED, frozenset([choice] if isinstance(choice, str) else choice)
+def _check_value(name: str, value: object) -> None:
+    if name in _FLAGS:
+        _check_kind(name, value, bool, "True or False")
+    elif name in _PATHS:
+        _check_kind(name, value, str | PathLike, "a path")
+        if not str(value):
+            raise ConfigError(f"{name} is empty", "leave it out, or give a path")
+    elif name in _TEXTS:
+        _check_kind(name, value, str, "text")
+    elif name in _LISTS:
+        _check_list(name, value)
+    elif name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise ConfigError(f"{name}={value!r} is unknown", f"use {', '.join(_CHOICES[name])}")
+    elif name == "kdf":
+        _check_kind(name, value, KdfCost, "a KdfCost")
+    elif name in _POSITIVE or name == "rekey_interval":
+        _check_number(name, value)
+
+
+def _check_number(name: str, value: object) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value):  # type: ignore[arg-type]  # it is a number
+        raise ConfigError(f"{name}={value!r} is not a number", "use a number")
+    if name in _POSITIVE and value <= 0:  # type: ignore[operator]  # it is a number
+        raise ConfigError(f"{name}={value!r} is not above zero", "use a larger number")
+
+
+def _check_kind(name: str, value: object, kind: Any, what: str) -> None:
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name}={value!r} is not {what}", f"use {what}")
+
+
+def _check_list(name: str, value: object) -> None:
+    # One text would otherwise count as a list of its letters.
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ConfigError(f"{name}={value!r} is not a list of texts", f"write {name}=[...]")
+
+
+def _legacy(choice: object) -> tuple[LegacyMode, frozenset[str]]:
+    if isinstance(choice, bool):
+        return (LegacyMode.ALL if choice else LegacyMode.OFF), frozenset()
+    if not isinstance(choice, Iterable) or isinstance(choice, str):
+        raise ConfigError(
+            f"allow_legacy={choice!r} is unknown", "use True, False or a list of names"
+        )
+    return LegacyMode.NAMED, frozenset(_texts("allow_legacy", choice))
+
+
+def _names(setting: str, names: Iterable[object] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(_texts(setting, names))
+
+
+def _texts(setting: str, values: Iterable[object]) -> tuple[str, ...]:
+    texts = []
+    for value in values:
+        if not isinstance(value, str):
+            raise ConfigError(f"{setting} holds {value!r}, which is not text", "write it in quotes")
+        texts.append(value)
+    return tuple(texts)
 
 
 def _path(path: AnyPath | None) -> Path | None:
-    return None if path is None else Path(path).expanduser()
+    return None if path is None else Path(path).expanduser().absolute()
 
 
-def _passphrase(text: str | None) -> Secret:
-    if text is None:
-        raise PassphraseError(
-            "there is no passphrase", "give passphrase=..., or set IRONMESH_PASSPHRASE"
-        )
-    passphrase = Secret(text)
+def _secret(name: str, text: object) -> Secret:
+    if isinstance(text, Secret):
+        return text
+    if not isinstance(text, str):
+        raise ConfigError(f"{name} is not text", "use text")
+    return Secret(text)
+
+
+def _long_enough(passphrase: Secret | None) -> Secret:
+    if not passphrase:
+        raise PassphraseError("there is no passphrase", "give passphrase=...")
     check_length(passphrase)
     return passphrase
 
 
-def _optional(text: str | None, make: Callable[[str], Secret]) -> Secret | None:
-    return None if text is None else make(text)
+def _optional(secret: Secret | None, check: Callable[[Secret], Secret]) -> Secret | None:
+    return None if secret is None else check(secret)

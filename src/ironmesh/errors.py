@@ -120,6 +120,12 @@ class StoreError(IronMeshError):
     code = "store"
 
 
+class StoreDamagedError(StoreError):
+    """The message store is not as we left it. Nothing was overwritten."""
+
+    code = "store_damaged"
+
+
 class StoreFullError(StoreError):
     """The disk is full: nothing was accepted, nothing accepted before is lost."""
 
@@ -253,10 +259,22 @@ class QueueFullError(DeliveryError):
     code = "queue_full"
 
 
+class SendTimeoutError(DeliveryError, TimeoutError):
+    """A message was not accepted within the time that its sender gave it."""
+
+    code = "send_timeout"
+
+
 class NotRunningError(IronMeshError, RuntimeError):
     """The node is not running."""
 
     code = "not_running"
+
+
+class WouldBlockError(IronMeshError, RuntimeError):
+    """A blocking call on an event loop: what it waits for would never come."""
+
+    code = "would_block"
 
 
 class ControlError(IronMeshError):

@@ -62,7 +62,7 @@ class PeerView(msgspec.Struct, frozen=True, kw_only=True):
     messages_sent: int = 0
     messages_received: int = 0
     trust: str
-    """State of its pin: `trusted`, `pending`, ..."""
+    """State of its pin: `trusted`, `pending`, ...; `revoked` or `unknown` where it has none."""
     is_verified: bool
     """A person compared its fingerprint."""
 

@@ -47,6 +47,7 @@ class Host:
             await self._control.close()
             self._control = None
         await self.node.stop()
+        self._operator.close()
 
 
 def run_until_signal(serve: Serve) -> None:

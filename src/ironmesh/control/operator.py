@@ -34,7 +34,7 @@ from ironmesh.node.events import (
 )
 from ironmesh.node.link import Link
 from ironmesh.node.node import Node
-from ironmesh.trust.pins import Pin, TrustState
+from ironmesh.trust.pins import Pin
 from ironmesh.types import MessagePriority, NodeId, message_id_text
 from ironmesh.version import __version__
 
@@ -83,13 +83,18 @@ class NodeOperator:
 
     def peers(self) -> list[PeerView]:
         """Return the peers with a session, and those of this run whose session ended."""
-        online = [self._view(link, is_online=True) for link in self._node.links.online()]
-        ids = {view.node_id for view in online}
-        return [*online, *(view for view in self._past.values() if view.node_id not in ids)]
+        online = {link.peer: _view(link) for link in self._node.links.online()}
+        past = [view for view in self._past.values() if view.node_id not in online]
+        return [self._with_trust(view) for view in (*online.values(), *past)]
 
     def subscribe(self) -> AbstractContextManager[AsyncIterator[OperatorEvent]]:
         """Return a context that yields the events from its entry on."""
         return self._subscribed()
+
+    def close(self) -> None:
+        """End every subscription once what waits there has been read."""
+        for subscription in self._subscriptions:
+            subscription.close()
 
     @contextmanager
     def _subscribed(self) -> Iterator[AsyncIterator[OperatorEvent]]:
@@ -166,42 +171,46 @@ class NodeOperator:
 
     def _remember(self, event: PeerOffline) -> None:
         self._past[event.node_id] = msgspec.structs.replace(
-            self._view(event.link, is_online=False), direction="", connected_at=None
+            _view(event.link), is_online=False, direction="", connected_at=None
         )
         self._past.move_to_end(event.node_id)
         while len(self._past) > MAX_PAST_PEERS:
             self._past.popitem(last=False)
 
-    def _view(self, link: Link, *, is_online: bool) -> PeerView:
-        info, connection = link.info, link.connection_info
-        pin = self._pin_of(link.peer)
-        return PeerView(
-            node_id=link.peer,
-            name=info.peer_name,
-            is_online=is_online,
-            transport=connection.transport,
-            address=connection.remote_text,
-            direction="out" if link.is_outgoing else "in",
-            is_encrypted=connection.is_encrypted,
-            wire=info.wire.value,
-            is_ours=info.is_ours,
-            protocol_version=info.protocol_version,
-            rtt_ms=None if link.rtt_s is None else round(link.rtt_s * 1000, 3),
-            connected_at=link.established.wall,
-            messages_sent=link.traffic.messages_sent,
-            messages_received=link.traffic.messages_received,
-            trust=pin.state.value if pin else TrustState.PENDING.value,
-            is_verified=bool(pin and pin.verified),
-        )
-
-    def _pin_of(self, node_id: NodeId) -> Pin | None:
+    def _with_trust(self, view: PeerView) -> PeerView:
+        trust = self._node.trust
         try:
-            return self._node.trust.get(node_id)
+            pin = trust.get(view.node_id)
         except UnknownPeerError:
-            return None
+            state = "revoked" if trust.is_revoked(view.node_id) else "unknown"
+            return msgspec.structs.replace(view, trust=state)
+        return msgspec.structs.replace(view, trust=pin.state.value, is_verified=pin.verified)
 
     def _pin_view(self, pin: Pin) -> PinView:
         return pin_view(pin, is_online=self._node.links.is_online(pin.node_id))
+
+
+def _view(link: Link) -> PeerView:
+    """Return the peer of a link as it is now; what the pin says is left to `_with_trust`."""
+    info, connection = link.info, link.connection_info
+    return PeerView(
+        node_id=link.peer,
+        name=info.peer_name,
+        is_online=True,
+        transport=connection.transport,
+        address=connection.remote_text,
+        direction="out" if link.is_outgoing else "in",
+        is_encrypted=connection.is_encrypted,
+        wire=info.wire.value,
+        is_ours=info.is_ours,
+        protocol_version=info.protocol_version,
+        rtt_ms=None if link.rtt_s is None else round(link.rtt_s * 1000, 3),
+        connected_at=link.established.wall,
+        messages_sent=link.traffic.messages_sent,
+        messages_received=link.traffic.messages_received,
+        trust="unknown",
+        is_verified=False,
+    )
 
 
 def _shown(event: NodeEvent) -> OperatorEvent | None:

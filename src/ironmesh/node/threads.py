@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import logging
-import os
+import contextlib
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -13,12 +12,14 @@ from typing import Any, Final, TypeVar
 
 from ironmesh.errors import NotRunningError
 
-_log = logging.getLogger("ironmesh.node")
+WORKERS_LIMIT_S: Final = 0.2
+"""How long the end of a loop waits for its workers, one of which may hang in a name lookup."""
 
-WAKE_S: Final = 0.5 if os.name == "nt" else None
-"""Windows delivers Ctrl-C between two waits, never within one."""
+Wanted = queue.SimpleQueue[None]
+"""Whoever puts something in wants a thread to go on that waits for it; a signal handler may."""
 
 T = TypeVar("T")
+Outcome = tuple[object, BaseException | None]
 
 
 class LoopThread:
@@ -34,10 +35,12 @@ class LoopThread:
         self._finish = finish
         self._gate = threading.Lock()
         self._is_over = False
-        self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
-        # Shut down here and not by the loop: that would start a thread, which nobody may do while
+        self._has_ended = False
+        self._waiters: list[Wanted] = []
+        # Not the loop's own executor: ending that one starts a thread, which nobody may do while
         # the interpreter ends.
-        self._executor = concurrent.futures.ThreadPoolExecutor(thread_name_prefix=name)
+        self._workers = f"{name}-{id(self):x}"
+        self._executor = concurrent.futures.ThreadPoolExecutor(thread_name_prefix=self._workers)
         self.loop.set_default_executor(self._executor)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -76,9 +79,12 @@ class LoopThread:
             return future.result(timeout)
         except concurrent.futures.CancelledError as error:
             raise _stopped() from error
+        except TimeoutError:
+            if future.cancel():
+                raise
+            return future.result()
         except BaseException:
-            if not future.cancel() and not future.exception():
-                return future.result()
+            future.cancel()
             raise
 
     async def wait(self, work: Coroutine[Any, Any, T]) -> T:
@@ -93,35 +99,30 @@ class LoopThread:
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            if self._is_over and not _is_cancelling():
+            if future.cancelled() and not is_cancelled():
                 raise _stopped() from None
             raise
 
     def stop_soon(self) -> None:
         """Ask the loop to end; returns at once, and may be called from a signal handler."""
-        if not self.loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # it has ended
             self.loop.call_soon_threadsafe(self.loop.stop)
 
     def stop(self, timeout: float) -> bool:
-        """End the loop and wait for it, unless the caller runs on it; True once it has ended."""
+        """End the loop and wait for it, unless the caller runs on it; False if it still runs."""
         self.stop_soon()
-        if not self.is_current:
-            self._thread.join(timeout)
+        if self.is_current:
+            return True
+        self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def wake(self) -> None:
-        """Let whoever is in `wait_woken` go on; may be called from a signal handler."""
-        self._woken.put(None)
-
-    def wait_woken(self) -> None:
-        """Block until the loop has ended or somebody called `wake`."""
-        while True:
-            try:
-                self._woken.get(timeout=WAKE_S)
-            except queue.Empty:
-                continue
-            self._woken.put(None)
-            return
+    def tell_end(self, waiter: Wanted) -> None:
+        """Put something into `waiter` once the loop has ended."""
+        with self._gate:
+            if not self._has_ended:
+                self._waiters.append(waiter)
+                return
+        waiter.put(None)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -133,18 +134,28 @@ class LoopThread:
             try:
                 self.loop.run_until_complete(self._wind_up())
             finally:
-                self._executor.shutdown()
+                self._end_workers()
                 self.loop.close()
-                self.wake()
+                with self._gate:
+                    self._has_ended = True
+                for waiter in self._waiters:
+                    waiter.put(None)
 
     async def _wind_up(self) -> None:
-        await self._finish()
-        current = asyncio.current_task()
-        rest = [task for task in asyncio.all_tasks() if task is not current]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
-        await self.loop.shutdown_asyncgens()
+        try:
+            await self._finish()
+        finally:
+            rest = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
+            await self.loop.shutdown_asyncgens()
+
+    def _end_workers(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        for thread in threading.enumerate():
+            if thread.name.startswith(self._workers):
+                thread.join(WORKERS_LIMIT_S)
 
 
 class HandlerThread:
@@ -159,45 +170,55 @@ class HandlerThread:
         self._thread: threading.Thread | None = None
 
     async def run(self, handler: Callable[..., object], *args: object) -> object:
-        """Call `handler` in the thread and return what it returns; what it raises is raised here.
-
-        `SystemExit` and `KeyboardInterrupt` are raised as they are, too.
-        """
+        """Call `handler` in the thread; return what it returns, raise what it raises."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
-        future: concurrent.futures.Future[object] = concurrent.futures.Future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Outcome] = loop.create_future()
 
         def job() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                result = handler(*args)
-            except BaseException as error:  # noqa: BLE001 - carried to the loop, raised there
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+            outcome = _outcome(handler, *args)
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(_settle, done, outcome)
 
         self._jobs.put(job)
-        return await asyncio.wrap_future(future)
+        result, error = await done
+        if error is not None:
+            raise error
+        return result
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
 
-    def close(self, timeout: float) -> None:
-        """End the thread after the handler that is running; wait for it at most `timeout` s."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._jobs.put(None)
-            if threading.current_thread() is not thread:
-                thread.join(timeout)
+    def close(self) -> None:
+        """End the thread after the handler that is running; returns at once."""
+        self._jobs.put(None)
+
+    def join(self, timeout: float) -> None:
+        """Wait for the end, unless the caller runs on it."""
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+
+def is_cancelled() -> bool:
+    """Tell whether somebody cancelled the current task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _outcome(handler: Callable[..., object], *args: object) -> Outcome:
+    try:
+        return handler(*args), None
+    except BaseException as error:  # noqa: BLE001 - carried to the loop, raised there
+        return None, error
+
+
+def _settle(done: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    if not done.done():
+        done.set_result(outcome)
 
 
 def _stopped() -> NotRunningError:
     return NotRunningError("the node has stopped", "call run() first")
-
-
-def _is_cancelling() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
