@@ -347,7 +347,7 @@ class LegacyChannel:
 
 
 def _is_sendable(kind: str) -> bool:
-    is_text = not any("\ud800" <= character <= "\udfff" for character in kind)
+    is_text = kind.isascii() or not any("\ud800" <= char <= "\udfff" for char in kind)
     return is_text and 0 < len(kind) <= MAX_SENT_TYPE_CHARS and kind not in control.CHANNEL_TYPES
 
 
