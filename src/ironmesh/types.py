@@ -158,6 +158,7 @@ class Refusal(StrEnum):
     AUTH_FAILED = "auth_failed"
     BLOCKED = "blocked"
     BUSY = "busy"
+    CERTIFICATE_CHANGED = "certificate_changed"
     DUPLICATE = "duplicate"
     IDENTITY_CHANGED = "identity_changed"
     LEGACY_REFUSED = "legacy_refused"
@@ -171,6 +172,8 @@ class Refusal(StrEnum):
     SELF = "self"
     SHUTTING_DOWN = "shutting_down"
     TIMEOUT = "timeout"
+    TRUST_FILE = "trust_file"
+    """The pin file is damaged, so nobody can be judged."""
     UNEXPECTED_IDENTITY = "unexpected_identity"
     VERSION_TOO_OLD = "version_too_old"
     # One unit or message of an established session:

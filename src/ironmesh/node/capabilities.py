@@ -83,7 +83,8 @@ class CapabilityExchange:
 
     def _tell_everybody(self) -> None:
         for link in self._links.online():
-            self._tell(link)
+            if link.is_usable:
+                self._tell(link)
 
     def _tell(self, link: Link) -> None:
         announce = CapabilityAnnounce(self._own_id, tuple(self._registry.local_capabilities()))

@@ -9,8 +9,9 @@ from typing import Final
 
 from ironmesh.discovery.policy import WAIT_FOR_CALL_S, Decision, DialPolicy
 from ironmesh.discovery.record import FoundPeer
-from ironmesh.errors import ConnectError, ConnectionClosed, HandshakeError
+from ironmesh.errors import ConnectError, ConnectFailure, HandshakeError
 from ironmesh.node.backoff import CONNECT_BASE_S, REFUSED_BASE_S, pause_s
+from ironmesh.node.entrance import AlreadyConnectedError
 from ironmesh.node.events import EventBus, Notice, PeerDiscovered
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
@@ -23,7 +24,11 @@ _log = logging.getLogger("ironmesh.node")
 
 MAX_FOUND_TARGETS: Final = 256
 """Names that discovery may make us dial; more are not followed."""
-DUPLICATE_PAUSE_S: Final = 30.0
+
+_MAY_BE_PLAIN: Final = frozenset(
+    {ConnectFailure.NOT_TLS, ConnectFailure.NOT_WEBSOCKET, ConnectFailure.TIMED_OUT}
+)
+"""Somebody is there, who may speak the other of wss and ws."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,8 +45,15 @@ class Target:
     uses_tls: bool = True
     """What worked last."""
     failures: int = 0
+    first: int = 0
+    """Which address is tried first: after a refusal the next one, it may be another machine."""
     poked: asyncio.Event = field(default_factory=asyncio.Event)
     """Something changed: try now."""
+
+    def in_turn(self) -> tuple[Endpoint, ...]:
+        """Return its addresses in the order in which they are tried."""
+        start = self.first % len(self.endpoints) if self.endpoints else 0
+        return (*self.endpoints[start:], *self.endpoints[:start])
 
 
 class Dialer:
@@ -74,6 +86,7 @@ class Dialer:
         self._by_name: dict[str, Target] = {}
         self._by_endpoint: dict[Endpoint, Target] = {}
         self._told_denied: set[str] = set()
+        self._pursuits: set[asyncio.Task[None]] = set()
 
     # --- Whom to dial ------------------------------------------------------------------------
 
@@ -82,7 +95,7 @@ class Dialer:
         if endpoint not in self._by_endpoint:
             target = Target(str(endpoint), (endpoint,))
             self._by_endpoint[endpoint] = target
-            self._tasks.spawn(self._pursue(target), name=f"dial-{endpoint}")
+            self._start(target)
 
     async def connect(self, endpoint: Endpoint) -> Link:
         """Dial an address now, and keep the session from then on.
@@ -95,20 +108,32 @@ class Dialer:
             HandshakeError: the handshake failed, or the peer hung up after it.
         """
         target = Target(str(endpoint), (endpoint,))
-        link = await self._dial(target)
-        if not await link.wait_confirmed():
-            other = self._links.get(link.peer)
-            if other is None:
-                raise HandshakeError(
-                    Refusal.NOT_ALLOWED,
-                    f"{link.info.peer_name} closed the session at once",
-                    "see its log: it may not list our name, or pin another key for it",
-                )
-            link = other
+        link = await self._dial_once(target)
         if endpoint not in self._by_endpoint:
             self._by_endpoint[endpoint] = target
-            self._tasks.spawn(self._pursue(target, link), name=f"dial-{endpoint}")
+            self._start(target, link)
         return link
+
+    async def _dial_once(self, target: Target) -> Link:
+        try:
+            link = await self._dial(target)
+        except AlreadyConnectedError as error:
+            other = self._links.get(error.node_id)
+            if other is None:
+                raise
+            return other
+        is_accepted = await link.wait_confirmed()
+        # Another session with this peer may stay instead of this one.
+        other = self._links.get(link.peer)
+        if other is not None:
+            return other
+        if is_accepted:
+            return link
+        raise HandshakeError(
+            Refusal.NOT_ALLOWED,
+            f"{link.info.peer_name} closed the session at once",
+            "see its log: it may not list our name, or pin another key for it",
+        )
 
     def found(self, peer: FoundPeer) -> None:
         """Discovery found a node."""
@@ -129,7 +154,7 @@ class Dialer:
                 waits_for_call=decision is Decision.DIAL_AFTER_WAIT,
             )
             self._by_name[peer.name] = target
-            self._tasks.spawn(self._pursue(target), name=f"dial-{peer.name}")
+            self._start(target)
         elif target.endpoints != peer.endpoints:
             target.endpoints = peer.endpoints
             target.failures = 0
@@ -151,7 +176,17 @@ class Dialer:
                 )
             )
 
+    def stop(self) -> None:
+        """Dial nobody any more; what was dialled goes on."""
+        for task in self._pursuits:
+            task.cancel()
+
     # --- Dialling ----------------------------------------------------------------------------
+
+    def _start(self, target: Target, link: Link | None = None) -> None:
+        task = self._tasks.spawn(self._pursue(target, link), name=f"dial-{target.label}")
+        self._pursuits.add(task)
+        task.add_done_callback(self._pursuits.discard)
 
     async def _pursue(self, target: Target, link: Link | None = None) -> None:
         if link is not None:
@@ -168,8 +203,11 @@ class Dialer:
             except ConnectError as error:
                 _log.debug("%s: %s", target.label, error)
                 await self._pause_after_failure(target, CONNECT_BASE_S)
-            except (HandshakeError, ConnectionClosed) as error:
-                await self._after_refusal(target, error)
+            except AlreadyConnectedError as error:
+                target.node_id = error.node_id
+            except HandshakeError:
+                target.first += 1
+                await self._pause_after_failure(target, REFUSED_BASE_S)
             else:
                 await self._keep(target, link)
 
@@ -184,14 +222,6 @@ class Dialer:
         rest = WAIT_FOR_CALL_S if target.waits_for_call else 0.2
         await self._pause(target, rest * (1.0 + self._jitter()))
 
-    async def _after_refusal(
-        self, target: Target, error: HandshakeError | ConnectionClosed
-    ) -> None:
-        if isinstance(error, HandshakeError) and error.reason is Refusal.DUPLICATE:
-            await self._pause(target, DUPLICATE_PAUSE_S)
-        else:
-            await self._pause_after_failure(target, REFUSED_BASE_S)
-
     async def _pause_after_failure(self, target: Target, base_s: float) -> None:
         target.failures += 1
         pause = pause_s(target.failures, base_s, self._jitter())
@@ -199,12 +229,12 @@ class Dialer:
         await self._pause(target, pause)
 
     async def _pause(self, target: Target, pause: float) -> None:
-        target.poked.clear()
         try:
             async with asyncio.timeout(pause):
                 await target.poked.wait()
         except TimeoutError:
             return
+        target.poked.clear()
 
     def _online_link(self, target: Target) -> Link | None:
         if target.node_id is not None:
@@ -213,12 +243,14 @@ class Dialer:
 
     async def _dial(self, target: Target) -> Link:
         error: ConnectError | None = None
-        for endpoint in target.endpoints:
+        for endpoint in target.in_turn():
             for use_tls in self._schemes(target):
                 try:
                     connection = await self._transport.dial(endpoint, use_tls=use_tls)
                 except ConnectError as failure:
                     error = error or failure
+                    if failure.failure not in _MAY_BE_PLAIN:
+                        break
                     continue
                 link = await self._sessions.open(connection, None)
                 target.uses_tls = use_tls

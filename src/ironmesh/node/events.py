@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from ironmesh.node.link import Link
 from ironmesh.types import Message, NodeId, Refusal
@@ -92,15 +93,21 @@ NodeEvent = (
     | Notice
 )
 Subscriber = Callable[[NodeEvent], None]
+Guard = Callable[[Callable[[], None], str], None]
+"""Calls something that must not fail here; takes its name for the log."""
 
 
 class EventBus:
     """Hands each event to every subscriber, in order, on the node's loop.
 
     Subscribers return at once: whoever has work to do puts the event into a queue of its own.
+
+    Args:
+        guard: calls a subscriber, and keeps what it raises away from the node.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
         self._subscribers: list[Subscriber] = []
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
@@ -116,4 +123,4 @@ class EventBus:
     def publish(self, event: NodeEvent) -> None:
         """Hand `event` to every subscriber."""
         for subscriber in tuple(self._subscribers):
-            subscriber(event)
+            self._guard(partial(subscriber, event), "a subscriber to events")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from ironmesh.errors import ConnectionClosed, HandshakeError
 from ironmesh.node.clock import Clock
@@ -37,7 +38,9 @@ async def _exchange(connection: Connection, machine: Handshake, clock: Clock) ->
         try:
             units = machine.receive(unit, clock.now())
         except HandshakeError:
-            await connection.send(machine.parting_units)
+            # Whoever hangs up at once does not hear them, and is refused for the same reason.
+            with suppress(ConnectionClosed):
+                await connection.send(machine.parting_units)
             raise
         await connection.send(units)
     return claim

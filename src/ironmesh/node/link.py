@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -13,6 +12,7 @@ from typing import Final, Protocol
 from ironmesh.errors import ConnectionClosed, RemoteProtocolError
 from ironmesh.node.clock import Clock
 from ironmesh.node.pacing import Pacer
+from ironmesh.node.sendqueue import SendQueue
 from ironmesh.session.interface import (
     Channel,
     ChannelEvent,
@@ -22,14 +22,18 @@ from ironmesh.session.interface import (
     UnitRefused,
 )
 from ironmesh.transport.interface import Connection, ConnectionInfo
-from ironmesh.types import PRIORITIES, LinkInfo, Message, NodeId
+from ironmesh.types import LinkInfo, Message, NodeId, Refusal, Unit
 
-MAX_BATCH_MESSAGES: Final = 64
-MAX_BATCH_BYTES: Final = 64 * 1024
-HIGH_WATER_MESSAGES: Final = 1024
-HIGH_WATER_BYTES: Final = 8 * 1024 * 1024
 PROBE_S: Final = 3.0
 """How long a peer has to answer when there is doubt that it still lives."""
+SPARE_S: Final = 4.0
+"""How long a link that another one replaced is still read; longer than `PROBE_S`."""
+FAREWELL_S: Final = 1.0
+"""How long a peer has to answer our goodbye with its own."""
+
+
+DEAF_S: Final = 1.0
+"""A handler that holds the reader up for longer is slow."""
 
 
 class LinkState(Enum):
@@ -38,7 +42,10 @@ class LinkState(Enum):
     ACCEPTED = "accepted"
     """We accepted the peer; whether it accepted us shows with its first frame."""
     ONLINE = "online"
+    SPARE = "spare"
+    """Another link carries our messages; what the peer sends over this one is still taken."""
     CLOSING = "closing"
+    """We write no more messages, and read what the peer sent before it learns of it."""
     CLOSED = "closed"
 
 
@@ -56,7 +63,11 @@ class LinkOwner(Protocol):
     """Who is told what happens on a link; every call is quick, `deliver` may hold the reader up."""
 
     def link_confirmed(self, link: Link) -> None:
-        """The peer's first frame opened: it accepted us."""
+        """The peer accepted us, which was in doubt."""
+        ...
+
+    def link_heard(self, link: Link) -> None:
+        """The peer's first frame opened: it has the session up as well."""
         ...
 
     def link_event(self, link: Link, event: ChannelEvent) -> None:
@@ -71,7 +82,11 @@ class LinkOwner(Protocol):
 class Link:
     """A session with one peer.
 
+    A session ends with a goodbye of each side, which says that its messages end there: so none is
+    lost when both live, whoever ends the session and for whatever reason.
+
     Args:
+        opening: what is to be written first, before anything of the channel.
         is_outgoing: we dialled.
         is_confirmed: the peer is known to have accepted us.
     """
@@ -83,6 +98,7 @@ class Link:
         owner: LinkOwner,
         clock: Clock,
         *,
+        opening: Sequence[Unit] = (),
         is_outgoing: bool,
         is_confirmed: bool,
     ) -> None:
@@ -91,18 +107,19 @@ class Link:
         self._channel = channel
         self._owner = owner
         self._clock = clock
-        self._queues: tuple[deque[Message], ...] = tuple(deque() for _ in PRIORITIES)
-        self._queue_of = dict(zip(PRIORITIES, self._queues, strict=True))
-        self._queued_messages = 0
-        self._queued_bytes = 0
+        self._queue = SendQueue()
         self._in_flight: list[Message] = []
         self._pacer = Pacer(channel.link.frames_per_second, channel.link.frame_burst, now.mono)
         self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
         self._timer: asyncio.TimerHandle | None = None
-        self._is_delivering = False
+        self._opening = opening
+        self._delivering_since: float | None = None
+        self._deaf_until = now.mono
         self._probe_deadline: float | None = None
+        self._spare_until: float | None = None
+        self._close_by: float | None = None
+        self._has_peer_left = False
+        self._is_listening = True
         self._confirmed = asyncio.Event()
         self._ended = asyncio.Event()
         self._reason = ""
@@ -111,6 +128,8 @@ class Link:
         if is_confirmed:
             self._confirmed.set()
         self.is_outgoing = is_outgoing
+        self.has_heard = False
+        """A frame of the peer opened: it has this session up as well."""
         self.established = now
         self.last_heard_mono = now.mono
         self.rtt_s: float | None = None
@@ -143,21 +162,26 @@ class Link:
         """Messages may be queued on it."""
         return self.state is LinkState.ONLINE
 
+    @property
+    def is_full(self) -> bool:
+        """Whoever has more to send waits for room."""
+        return self._queue.is_full
+
+    @property
+    def queued(self) -> int:
+        """Messages that wait to be written."""
+        return len(self._queue)
+
     # --- What others do ----------------------------------------------------------------------
 
     def enqueue(self, messages: Sequence[Message]) -> None:
         """Queue messages; the writer takes the most urgent first."""
-        for message in messages:
-            self._queue_of[message.priority].append(message)
-            self._queued_bytes += len(message.payload)
-        self._queued_messages += len(messages)
-        if self._queued_messages >= HIGH_WATER_MESSAGES or self._queued_bytes >= HIGH_WATER_BYTES:
-            self._room.clear()
+        self._queue.put(messages)
         self._wake.set()
 
     async def wait_for_room(self) -> None:
         """Return once the queue is below its high-water mark, or the link is over."""
-        await self._room.wait()
+        await self._queue.wait_for_room()
 
     def ping(self) -> None:
         """Ask the peer for a sign of life; `rtt_s` changes when it comes."""
@@ -185,21 +209,49 @@ class Link:
         """Return when the session is over."""
         await self._ended.wait()
 
-    def close_soon(self, reason: str) -> None:
-        """End the session: what is being written is written, then the goodbye."""
+    def set_aside(self) -> None:
+        """Another link took over: read on for a while, and send nothing more."""
         if self.state in (LinkState.ACCEPTED, LinkState.ONLINE):
-            self.state = LinkState.CLOSING
-            self._reason = reason
+            self.state = LinkState.SPARE
+            self._spare_until = self._clock.now().mono + SPARE_S
             self._wake.set()
-            self._room.set()
+
+    def reinstate(self) -> None:
+        """The link that took over is gone: carry messages again."""
+        if self.state is LinkState.SPARE:
+            self.state = LinkState.ONLINE
+            self._spare_until = None
+            self._wake.set()
+
+    def close_soon(self, reason: str, *, is_listening: bool = True) -> None:
+        """End the session: what is being written is written, then the goodbye.
+
+        Args:
+            is_listening: still take what the peer sent before it learns of it.
+        """
+        self._is_listening = self._is_listening and is_listening
+        if self.state in (LinkState.ACCEPTED, LinkState.ONLINE, LinkState.SPARE):
+            self.state = LinkState.CLOSING
+            self._reason = self._reason or reason
+            self._close_by = self._clock.now().mono + FAREWELL_S
+            self._queue.release()
+        self._wake.set()
+
+    def abort(self) -> None:
+        """End the session at once, without a goodbye."""
+        self._connection.abort()
+
+    def take_queued(self) -> list[Message]:
+        """Return the messages that are not being written yet, the most urgent first."""
+        return self._queue.take_all()
 
     def take_unsent(self) -> list[Message]:
-        """Return the messages that were never handed to the connection, the most urgent first."""
-        unsent = [*self._in_flight, *(message for queue in self._queues for message in queue)]
+        """Return what an ended link leaves, the most urgent first.
+
+        The messages that were being written are among them: some of them may have arrived.
+        """
+        unsent = [*self._in_flight, *self.take_queued()]
         self._in_flight = []
-        for queue in self._queues:
-            queue.clear()
-        self._queued_messages = self._queued_bytes = 0
         return unsent
 
     # --- Its life ----------------------------------------------------------------------------
@@ -212,68 +264,96 @@ class Link:
             return await self._read()
         finally:
             self.state = LinkState.CLOSED
-            self._room.set()
+            self._queue.release()
             self._confirmed.set()
             self._ended.set()
-            if self._timer is not None:
-                self._timer.cancel()
             writer.cancel()
-            await self._connection.close()
-            with contextlib.suppress(asyncio.CancelledError):
-                await writer
+            try:
+                await self._connection.close()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await writer
+            finally:
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._channel.close(self._reason, self._clock.now())
 
     async def _read(self) -> str:
         try:
             while True:
                 unit = await self._connection.receive()
                 self.traffic.bytes_received += len(unit)
-                opened = self._channel.open(unit, self._clock.now())
-                await self._take(opened)
+                if self._is_listening:
+                    await self._take(self._channel.open(unit, self._clock.now()))
         except ConnectionClosed as error:
             return self._reason or error.what
         except RemoteProtocolError as error:
             return self._reason or str(error)
 
     async def _take(self, opened: Opened) -> None:
-        is_authentic = bool(opened.messages)
+        if opened.messages or not any(isinstance(event, UnitRefused) for event in opened.events):
+            self._hear()
         for event in opened.events:
-            is_authentic = is_authentic or not isinstance(event, UnitRefused)
             if isinstance(event, PeerAlive):
                 self.rtt_s = event.rtt_s
             elif isinstance(event, PeerClosing):
-                self._reason = self._reason or event.reason
-        if is_authentic:
-            self.last_heard_mono = self._clock.now().mono
-            self._probe_deadline = None
-            self.was_confirmed = True
-            self._confirmed.set()
-            if self.state is LinkState.ACCEPTED:
-                self.state = LinkState.ONLINE
-                self._owner.link_confirmed(self)
-        for event in opened.events:
+                self._has_peer_left = True
+                self.close_soon(event.reason or "the peer said goodbye")
             self._owner.link_event(self, event)
         self._wake.set()
         if opened.messages:
             self.traffic.messages_received += len(opened.messages)
-            self._is_delivering = True
-            await self._owner.deliver(self, opened.messages)
-            self._is_delivering = False
+            await self._deliver(opened.messages)
+
+    def _hear(self) -> None:
+        self.last_heard_mono = self._clock.now().mono
+        self._probe_deadline = None
+        if not self.has_heard:
+            self.has_heard = self.was_confirmed = True
+            self._confirmed.set()
+            if self.state is LinkState.ACCEPTED:
+                self.state = LinkState.ONLINE
+                self._owner.link_confirmed(self)
+            self._owner.link_heard(self)
+
+    async def _deliver(self, messages: list[Message]) -> None:
+        began = self._delivering_since = self._clock.now().mono
+        try:
+            await self._owner.deliver(self, messages)
+        finally:
+            self._delivering_since = None
+            now = self._clock.now().mono
+            if now - began > DEAF_S:
+                # What arrived meanwhile is read first, then the peer's silence is judged.
+                self._deaf_until = now + DEAF_S
+
+    def _is_deaf(self, now: float) -> bool:
+        """Tell whether the peer's silence is ours: a slow handler keeps us from reading."""
+        since = self._delivering_since
+        return now < self._deaf_until or (since is not None and now - since > DEAF_S)
 
     async def _write(self) -> None:
         try:
-            while self.state is not LinkState.CLOSING:
+            await self._connection.send(self._opening)
+            while not self._is_over():
                 await self._wake.wait()
                 self._wake.clear()
                 self._run_timers()
                 await self._drain()
                 self._arm_timer()
-            await self._connection.send(self._channel.close(self._reason, self._clock.now()))
         except ConnectionClosed:
             pass  # the reader sees it too, and says why
         except RemoteProtocolError as error:
             self._reason = self._reason or str(error)
         finally:
             await self._connection.close()
+
+    def _is_over(self) -> bool:
+        """Tell whether nothing is left to be written and nothing more is awaited."""
+        if self.state is not LinkState.CLOSING or self._wake.is_set():
+            return False
+        is_awaited = self._is_listening and self.info.is_ours and not self._has_peer_left
+        is_late = self._close_by is not None and self._close_by <= self._clock.now().mono
+        return is_late or not is_awaited
 
     async def _drain(self) -> None:
         """Write what may go now: waiting control traffic, then the most urgent messages."""
@@ -289,38 +369,24 @@ class Link:
             self._in_flight = []
             self.traffic.messages_sent += len(batch)
             self.traffic.bytes_sent += sum(map(len, units))
-            self._relieve()
-
-    def _relieve(self) -> None:
-        has_few = self._queued_messages <= HIGH_WATER_MESSAGES // 2
-        if has_few and self._queued_bytes <= HIGH_WATER_BYTES // 2:
-            self._room.set()
+        await self._connection.send(self._channel.goodbye(self._reason, self._clock.now()))
 
     def _next_batch(self, now: float) -> list[Message]:
-        if not self._queued_messages or self._channel.is_holding or not self.is_usable:
+        if not len(self._queue) or self._channel.is_holding or not self.is_usable:
             return []
-        room = min(MAX_BATCH_MESSAGES, self._pacer.available(now))
-        batch: list[Message] = []
-        size_bytes = 0
-        for queue in self._queues:
-            while queue and len(batch) < room and size_bytes < MAX_BATCH_BYTES:
-                message = queue.popleft()
-                size_bytes += len(message.payload)
-                batch.append(message)
-        self._queued_messages -= len(batch)
-        self._queued_bytes -= size_bytes
-        return batch
+        return self._queue.take_batch(self._pacer.available(now))
 
     def _run_timers(self) -> None:
-        due = self._channel.next_timer
         now = self._clock.now()
-        if self._is_delivering:
-            # While we do not read, the peer's silence is ours.
+        if self._spare_until is not None and self._spare_until <= now.mono:
+            self.close_soon("duplicate")
+        if self._is_deaf(now.mono):
             return
+        due = self._channel.next_timer
         if due is not None and due <= now.mono:
             self._channel.on_timer(now)
         if self._probe_deadline is not None and self._probe_deadline <= now.mono:
-            self.close_soon("the peer does not answer")
+            raise RemoteProtocolError(Refusal.TIMEOUT, "the peer does not answer")
 
     def _arm_timer(self) -> None:
         if self._timer is not None:
@@ -328,9 +394,12 @@ class Link:
             self._timer = None
         now = self._clock.now().mono
         wanted = [self._channel.next_timer, self._probe_deadline]
-        if self._queued_messages and self.is_usable and not self._channel.is_holding:
+        if self._is_deaf(now):
+            wanted = [max(at, now + DEAF_S) for at in wanted if at is not None]
+        wanted += [self._spare_until, self._close_by]
+        if len(self._queue) and self.is_usable and not self._channel.is_holding:
             wanted.append(self._pacer.next_at(now))
         times = [at for at in wanted if at is not None]
         if times:
-            delay = max(min(times) - now, 0.05 if self._is_delivering else 0.0)
+            delay = max(min(times) - now, 0.0)
             self._timer = asyncio.get_running_loop().call_later(delay, self._wake.set)

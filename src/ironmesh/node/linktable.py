@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ironmesh.node.arbitration import Keep, SessionFacts, arbitrate
-from ironmesh.node.link import Link
+from ironmesh.node.link import Link, LinkState
 from ironmesh.types import NodeId
 
 
@@ -51,6 +51,25 @@ class LinkTable:
             return False
         del self._online[link.peer]
         return True
+
+    def promote(self, peer_id: NodeId) -> Link | None:
+        """Put a spare link of a peer up, after the one that replaced it ended; None: there is none.
+
+        Both ends may have disagreed for a moment which of two links stays.
+        """
+        heir = next(iter(self.spares(peer_id)), None)
+        if heir is not None:
+            heir.reinstate()
+            self._online[peer_id] = heir
+        return heir
+
+    def spares(self, peer_id: NodeId) -> list[Link]:
+        """Return the links of a peer that another one replaced, and that are still read."""
+        return [link for link in self.of_peer(peer_id) if link.state is LinkState.SPARE]
+
+    def of_peer(self, peer_id: NodeId) -> list[Link]:
+        """Return all links of a peer, also those that are coming up or going down."""
+        return [link for link in self._all if link.peer == peer_id]
 
     def get(self, peer_id: NodeId) -> Link | None:
         """Return the link to a peer, if one is up."""

@@ -16,14 +16,16 @@ from ironmesh.delivery.waiting import WaitingRoom
 from ironmesh.discovery.policy import DialPolicy
 from ironmesh.errors import LocalProtocolError, NotRunningError
 from ironmesh.files import make_private_dir
+from ironmesh.node.books import Books
 from ironmesh.node.capabilities import CapabilityExchange
 from ironmesh.node.clock import Clock, SystemClock
 from ironmesh.node.dialer import Dialer
 from ironmesh.node.door import AdmissionLimits
+from ironmesh.node.entrance import Entrance
 from ironmesh.node.events import EventBus, NodeListening, Notice
 from ironmesh.node.inbound import Inbound, MessageHandler
 from ironmesh.node.journal import Journal
-from ironmesh.node.legacy_wire import LEGACY_MAX_PAYLOAD_BYTES, LegacyWire
+from ironmesh.node.legacy_wire import LEGACY_MAX_PAYLOAD_BYTES, LegacyWire, check_application_type
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.maintenance import flush, maintain
@@ -32,7 +34,7 @@ from ironmesh.node.outbound import Outbound
 from ironmesh.node.ports import Discovery, Transport
 from ironmesh.node.posture import posture_notices
 from ironmesh.node.refusals import RefusalDesk, RefusedPeer
-from ironmesh.node.sessions import Books, Sessions
+from ironmesh.node.sessions import Sessions
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.welcome import Welcome
 from ironmesh.observe.counters import Counters
@@ -105,7 +107,6 @@ class Node:
         discovery: Discovery | None = None,
     ) -> None:
         self.config = config
-        self.events = EventBus()
         self.counters = Counters()
         self._clock = clock or SystemClock()
         self._random = random
@@ -113,11 +114,14 @@ class Node:
         self._given_discovery = discovery
         self._admission = AdmissionLimits()
         self._tasks = TaskSupervisor(self.counters)
+        self.events = EventBus(self._tasks.guard_call)
         self._handlers: list[MessageHandler] = []
         self._lock: NodeLock | None = None
         self._listener: Listener | None = None
         self._parts: Parts | None = None
         self._state = NodeState.NEW
+        self._starting: asyncio.Future[None] | None = None
+        self._stopping: asyncio.Future[None] | None = None
         self.started: Instant | None = None
 
     # --- Life --------------------------------------------------------------------------------
@@ -129,12 +133,16 @@ class Node:
             NodeAlreadyRunningError: this node runs already.
             KeyFileError, TrustFileError, AuditError, ConfigError, PortInUseError: see their texts.
         """
-        if self._state is not NodeState.NEW:
+        if self._state is not NodeState.NEW or self._starting is not None:
             raise LocalProtocolError("a node starts once; make a new one")
+        self._starting = asyncio.ensure_future(self._start())
         try:
-            await self._start()
+            await self._starting
         except BaseException:
+            was_stopped = self.state is NodeState.STOPPED
             await self.stop()
+            if was_stopped:
+                raise NotRunningError("the node was stopped while it started") from None
             raise
 
     async def _start(self) -> None:
@@ -180,6 +188,7 @@ class Node:
             clock=self._clock,
             random=self._random,
             max_payload_bytes=LEGACY_MAX_PAYLOAD_BYTES,
+            check_type=check_application_type,
         )
         capabilities = CapabilityExchange(
             identity.node_id,
@@ -188,20 +197,28 @@ class Node:
             counters=self.counters,
             make_message=outbound.make_message,
         )
-        inbound = Inbound(trust, self.events, self.counters, capabilities)
+        inbound = Inbound(trust, self.events, self.counters, capabilities, self._tasks)
         for handler in self._handlers:
             inbound.add_handler(handler)
         desk = RefusalDesk(self.counters, journal, self.events, self._clock)
-        sessions = Sessions(
-            wire=LegacyWire(config, identity, trust.public_key, self._random),
+        books = Books(desk, journal, self.events)
+        entrance = Entrance(
             welcome=Welcome(config, identity.node_id, policy, trust),
             trust=trust,
+            links=links,
+            admission=self._admission,
+            books=books,
+            clock=self._clock,
+        )
+        sessions = Sessions(
+            wire=LegacyWire(config, identity, trust, self._random),
+            entrance=entrance,
             links=links,
             inbound=inbound,
             outbound=outbound,
             capabilities=capabilities,
             admission=self._admission,
-            books=Books(desk, journal, self.events),
+            books=books,
             tasks=self._tasks,
             clock=self._clock,
         )
@@ -248,19 +265,31 @@ class Node:
     async def stop(self) -> None:
         """Say goodbye, stop everything, and free port, files and lock. May be called twice."""
         self._state = NodeState.STOPPED
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        if self._stopping is None:
+            self._stopping = asyncio.ensure_future(self._stop())
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         parts = self._parts
-        if parts is not None:
-            await self._stop_traffic(parts)
-            flush(parts.trust, parts.journal)
-            parts.journal.record(AuditEvent.NODE_STOPPED)
-            parts.journal.close()
+        try:
+            if parts is not None:
+                await self._stop_traffic(parts)
+            await self._tasks.close()
+            if parts is not None:
+                flush(parts.trust, parts.journal)
+                parts.journal.record(AuditEvent.NODE_STOPPED)
+                parts.journal.close()
+        finally:
             self._parts = None
-        await self._tasks.close()
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
 
     async def _stop_traffic(self, parts: Parts) -> None:
+        parts.dialer.stop()
         farewells = [asyncio.ensure_future(parts.sessions.stop(STOP_LIMIT_S))]
         if parts.discovery is not None:
             farewells.append(asyncio.ensure_future(parts.discovery.stop()))
@@ -357,9 +386,8 @@ class Node:
         node_id = NodeId(who) if is_node_id(who) else parts.trust.get(who).node_id
         parts.trust.revoke(node_id, self.node_id, self._clock.now(), reason)
         parts.journal.record(AuditEvent.PEER_REVOKED, node_id=node_id, reason=reason)
-        link = parts.links.get(node_id)
-        if link is not None:
-            link.close_soon("revoked")
+        for link in parts.links.of_peer(node_id):
+            link.close_soon("revoked", is_listening=False)
         return node_id
 
     # --- What the transport asks (Door) ------------------------------------------------------
@@ -377,7 +405,8 @@ class Node:
         self._admission.settle(remote_host)
 
     async def _serve(self, connection: Connection) -> None:
-        await self._running().sessions.serve(connection)
+        work = self._running().sessions.serve(connection)
+        await self._tasks.guard(work, f"the connection from {connection.info.remote_text}")
 
     def _connection_refused(self, reason: Refusal, remote: str) -> None:
         if self._parts is not None and reason is not Refusal.BUSY:  # the door books its own

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ironmesh.delivery.waiting import WaitingRoom
 from ironmesh.errors import MessageTooLargeError, UnknownPeerError
 from ironmesh.node.clock import Clock
@@ -13,6 +15,7 @@ from ironmesh.types import (
     Message,
     MessageId,
     MessagePriority,
+    MessageType,
     NodeId,
     Random,
     is_node_id,
@@ -24,6 +27,7 @@ class Outbound:
 
     Args:
         max_payload_bytes: what fits the wire while the destination's link is not known.
+        check_type: raises DeliveryError for a message type that applications cannot send.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Outbound:
         clock: Clock,
         random: Random,
         max_payload_bytes: int,
+        check_type: Callable[[str], None],
     ) -> None:
         self._own_id = own_id
         self._links = links
@@ -46,6 +51,7 @@ class Outbound:
         self._clock = clock
         self._random = random
         self._max_payload_bytes = max_payload_bytes
+        self._check_type = check_type
         self._epochs: dict[NodeId, tuple[bytes, int]] = {}
 
     async def send(
@@ -58,13 +64,15 @@ class Outbound:
 
         Raises:
             UnknownPeerError: nobody of this name is known.
+            DeliveryError: a message type that applications cannot send; nothing was queued.
             MessageTooLargeError: the payload does not fit the wire; nothing was queued.
             QueueFullError: too much waits for this peer already; nothing was queued.
         """
         destination = self.resolve(target)
+        self._check_type(msg_type)
         link = self._links.get(destination)
         self._check_size(payload, link)
-        if link is not None:
+        while link is not None and link.is_usable and link.is_full:
             await link.wait_for_room()
             link = self._links.get(destination)
         message = self.make_message(destination, msg_type, payload, priority)
@@ -119,7 +127,8 @@ class Outbound:
 
     def link_down(self, link: Link) -> None:
         """A link ended: what it had not written waits, or goes over the link that replaced it."""
-        unsent = link.take_unsent()
+        # What this node can do is told anew on each link.
+        unsent = [m for m in link.take_unsent() if m.type != MessageType.CAPABILITY_ANNOUNCE]
         if not unsent:
             return
         other = self._links.get(link.peer)

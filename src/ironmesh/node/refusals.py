@@ -20,6 +20,8 @@ _log = logging.getLogger("ironmesh.node")
 _AUDITED: Final = {
     Refusal.AUTH_FAILED: AuditEvent.AUTH_FAILED,
     Refusal.IDENTITY_CHANGED: AuditEvent.TOFU_MISMATCH,
+    Refusal.CERTIFICATE_CHANGED: AuditEvent.TLS_CHANGED,
+    Refusal.TRUST_FILE: AuditEvent.TRUST_FILE_TAMPERED,
     Refusal.UNEXPECTED_IDENTITY: AuditEvent.TOFU_MISMATCH,
     Refusal.REVOKED: AuditEvent.PEER_REFUSED,
     Refusal.BLOCKED: AuditEvent.PEER_REFUSED,
@@ -39,6 +41,12 @@ class RefusedPeer:
     remote: str
     is_outgoing: bool
     claim: PeerClaim | None = None
+
+    @property
+    def source(self) -> str:
+        """The address without its port, if it has one."""
+        host, _, _ = self.remote.rpartition(":")
+        return host if host and (host.endswith("]") or ":" not in host) else self.remote
 
 
 class RefusalDesk:
@@ -68,7 +76,7 @@ class RefusalDesk:
             )
         self._refusals.note(
             reason,
-            who.remote.rpartition(":")[0] or who.remote,
+            who.source,
             f"{name}: {detail}" if name else detail,
             self._clock.now(),
             level=logging.DEBUG if reason in _SILENT else logging.WARNING,

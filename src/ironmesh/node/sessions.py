@@ -1,40 +1,34 @@
-"""From a fresh connection to a link that is up: handshake, judgement, service, farewell."""
+"""Every link of the node, from its acceptance to its farewell: at most one carries messages."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import Protocol
 
 from ironmesh.audit.events import AuditEvent
-from ironmesh.errors import ConnectionClosed, HandshakeError, TrustFileError
-from ironmesh.node.arbitration import SessionFacts
+from ironmesh.errors import HandshakeError
+from ironmesh.node.books import Books
 from ironmesh.node.capabilities import CapabilityExchange
 from ironmesh.node.clock import Clock
 from ironmesh.node.door import AdmissionLimits
-from ironmesh.node.events import EventBus, PeerOffline, PeerOnline
-from ironmesh.node.handshaking import shake_hands
+from ironmesh.node.entrance import Entrance
+from ironmesh.node.events import PeerOffline, PeerOnline
 from ironmesh.node.inbound import Inbound
-from ironmesh.node.journal import Journal
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.outbound import Outbound
-from ironmesh.node.refusals import RefusalDesk, RefusedPeer
 from ironmesh.node.supervisor import TaskSupervisor
-from ironmesh.node.welcome import Turned, Welcome
 from ironmesh.session.interface import (
     ChannelEvent,
     Handshake,
-    PeerClaim,
     PeerThrottled,
     Rekeyed,
     UnitRefused,
 )
 from ironmesh.transport.interface import Connection
 from ironmesh.trust.book import Standing
-from ironmesh.trust.store import TrustStore
-from ironmesh.types import Message, NodeId, Refusal
+from ironmesh.types import Message, NodeId
 
 _log = logging.getLogger("ironmesh.node")
 
@@ -51,24 +45,19 @@ class Wire(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Books:
-    """Where sessions write down what happens."""
-
-    refusals: RefusalDesk
-    journal: Journal
-    events: EventBus
-
-
 class Sessions:
-    """Owns every link of the node, from its handshake to its end."""
+    """Owns every link of the node.
+
+    Two nodes may dial each other at the same time, and for a moment both sessions live. Which one
+    stays, both ends decide alike (`arbitration`); the other is read on until both ends know of the
+    one that stays, so that nothing that was sent over it is lost.
+    """
 
     def __init__(
         self,
         *,
         wire: Wire,
-        welcome: Welcome,
-        trust: TrustStore,
+        entrance: Entrance,
         links: LinkTable,
         inbound: Inbound,
         outbound: Outbound,
@@ -79,8 +68,7 @@ class Sessions:
         clock: Clock,
     ) -> None:
         self._wire = wire
-        self._welcome = welcome
-        self._trust = trust
+        self._entrance = entrance
         self._links = links
         self._inbound = inbound
         self._outbound = outbound
@@ -90,7 +78,6 @@ class Sessions:
         self._tasks = tasks
         self._clock = clock
         self._newcomers: set[NodeId] = set()
-        self._is_stopping = False
 
     # --- The two ways in ---------------------------------------------------------------------
 
@@ -98,7 +85,7 @@ class Sessions:
         """Serve an incoming connection until it ends."""
         try:
             link = await self._establish(connection, self._wire.server(), None)
-        except (HandshakeError, ConnectionClosed):
+        except HandshakeError:
             return
         finally:
             self._admission.settle(connection.info.remote_host)
@@ -109,20 +96,25 @@ class Sessions:
         """Shake hands over a connection that we dialled; the link then serves itself.
 
         Raises:
+            AlreadyConnectedError: a session with this peer is up, and stays.
             HandshakeError: refused, by either side; it is booked already.
         """
-        machine = self._wire.client(expected)
         try:
-            link = await self._establish(connection, machine, expected)
-        except BaseException:
+            link = await self._establish(connection, self._wire.client(expected), expected)
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+        except HandshakeError:
             await connection.close()
             raise
+        if link.was_confirmed:
+            self._confirm(link)
         self._tasks.spawn(self._run(link), name=f"link-{link.peer[:8]}")
         return link
 
     async def stop(self, limit_s: float) -> None:
-        """Say goodbye on every link, and wait at most `limit_s` for it to be taken."""
-        self._is_stopping = True
+        """Say goodbye on every link, wait at most `limit_s` for the answers, then hang up."""
+        self._entrance.close()
         links = list(self._links.all())
         for link in links:
             link.close_soon("shutting down")
@@ -132,111 +124,57 @@ class Sessions:
                     await link.wait_ended()
         except TimeoutError:
             _log.debug("a peer did not take our goodbye in time")
-
-    # --- Handshake and judgement -------------------------------------------------------------
+        for link in links:
+            link.abort()
 
     async def _establish(
         self, connection: Connection, machine: Handshake, expected: NodeId | None
     ) -> Link:
-        who = RefusedPeer(connection.info.remote_text, connection.info.is_outgoing)
-        try:
-            claim = await shake_hands(connection, machine, self._clock)
-            who = RefusedPeer(who.remote, who.is_outgoing, claim)
-            try:
-                self._judge(connection, machine, claim, expected)
-                self._admit(connection, machine, claim)
-            except TrustFileError as error:
-                self._books.journal.record(AuditEvent.TRUST_FILE_TAMPERED, detail=error.what)
-                raise HandshakeError(Refusal.NOT_ALLOWED, error.what, error.fix) from error
-        except HandshakeError as error:
-            self._failed(connection, error)
-            self._books.refusals.peer(error.reason, who, error.what)
-            raise
+        claim, verdict = await self._entrance.admit(connection, machine, expected)
+        if verdict.standing is Standing.NEW:
+            self._newcomers.add(claim.node_id)
+        is_outgoing = connection.info.is_outgoing
         established = machine.accept(self._clock.now())
         link = Link(
             connection,
             established.channel,
             self,
             self._clock,
-            is_outgoing=connection.info.is_outgoing,
-            is_confirmed=not connection.info.is_outgoing,
+            opening=established.units,
+            is_outgoing=is_outgoing,
+            # A published server shows its HELLO before it decides about us; ours decide first.
+            is_confirmed=not is_outgoing or claim.is_ours,
         )
         self._links.add(link)
-        await connection.send(established.units)
         return link
 
-    def _judge(
-        self,
-        connection: Connection,
-        machine: Handshake,
-        claim: PeerClaim,
-        expected: NodeId | None,
-    ) -> None:
-        now = self._clock.now()
-        verdict = self._welcome.judge(claim, connection.info, expected)
-        if isinstance(verdict, Turned):
-            machine.refuse(verdict.reason, now)
-            raise HandshakeError(verdict.reason, verdict.detail)
-        facts = SessionFacts(connection.info.is_outgoing, now.mono, claim.is_ours)
-        if not self._links.would_stay(facts, claim.node_id):
-            self._probe(claim.node_id)
-            machine.refuse(Refusal.DUPLICATE, now)
-            raise HandshakeError(Refusal.DUPLICATE, "a session with this peer is up already")
-        if self._is_stopping:
-            raise HandshakeError(Refusal.SHUTTING_DOWN, "this node is shutting down")
-
-    def _failed(self, connection: Connection, error: HandshakeError) -> None:
-        if connection.info.is_outgoing or error.reason is not Refusal.AUTH_FAILED:
-            return
-        host = connection.info.remote_host
-        if self._admission.failed(host, self._mono()):
-            _log.warning("%s failed to prove the passphrase too often: locked out", host)
-            self._books.journal.record(AuditEvent.AUTH_LOCKOUT, remote=host)
-
-    def _admit(self, connection: Connection, machine: Handshake, claim: PeerClaim) -> None:
-        """Pin the peer; another process may have pinned its name a moment ago, so judge again."""
-        now = self._clock.now()
-        verdict = self._trust.admit(claim, now)
-        if verdict.refusal is not None:
-            machine.refuse(verdict.refusal, now)
-            raise HandshakeError(verdict.refusal, verdict.explain())
-        if not connection.info.is_outgoing:
-            self._admission.succeeded(connection.info.remote_host)
-        if connection.info.tls_fingerprint is not None:
-            self._trust.remember_tls(claim.node_id, connection.info.tls_fingerprint.hex())
-        if verdict.standing is Standing.NEW:
-            self._newcomers.add(claim.node_id)
-            self._books.journal.record(
-                AuditEvent.PEER_PINNED, node_id=claim.node_id, name=verdict.name
-            )
-        elif verdict.standing is Standing.RENAMED:
-            self._books.journal.record(
-                AuditEvent.PEER_RENAMED,
-                node_id=claim.node_id,
-                name=verdict.name,
-                previous_name=verdict.previous_name,
-            )
-
-    def _probe(self, peer_id: NodeId) -> None:
-        """A peer that is connected came again: perhaps it died and we have not noticed."""
-        link = self._links.get(peer_id)
-        if link is not None:
-            link.probe()
-
-    # --- A link's life -----------------------------------------------------------------------
+    # --- Which link stays --------------------------------------------------------------------
 
     def _confirm(self, link: Link) -> None:
+        """Both ends accepted: put the link up, unless another one with this peer stays."""
         loser = self._links.confirm(link)
-        if loser is not None:
-            loser.close_soon("duplicate")
         if loser is link:
+            winner = self._links.get(link.peer)
+            if winner is not None:
+                winner.probe()
+                self._retire(link, winner)
             return
-        moved = loser.take_unsent() if loser is not None else []
-        link.enqueue(moved)
-        self._capabilities.link_up(link)
-        self._outbound.link_up(link)
+        if loser is not None:
+            self._retire(loser, link)
+            link.enqueue(loser.take_queued())
+        self._bring_up(link)
         if loser is None:
             self._announce(link)
+
+    def _retire(self, loser: Link, winner: Link) -> None:
+        if _does_peer_know(winner, loser):
+            loser.close_soon("duplicate")
+        else:
+            loser.set_aside()
+
+    def _bring_up(self, link: Link) -> None:
+        self._capabilities.link_up(link)
+        self._outbound.link_up(link)
 
     def _announce(self, link: Link) -> None:
         is_new = link.peer in self._newcomers
@@ -261,16 +199,24 @@ class Sessions:
             )
         )
 
+    # --- A link's life -----------------------------------------------------------------------
+
     async def _run(self, link: Link) -> None:
         reason = "cancelled"
         try:
             reason = await link.run()
         finally:
-            is_gone = self._links.remove(link)
-            self._outbound.link_down(link)
-            if is_gone:
-                self._capabilities.link_down(link.peer)
-                self._say_farewell(link, reason)
+            self._take_down(link, reason)
+
+    def _take_down(self, link: Link, reason: str) -> None:
+        was_online = self._links.remove(link)
+        heir = self._links.promote(link.peer) if was_online else None
+        self._outbound.link_down(link)
+        if heir is not None:
+            self._bring_up(heir)
+        elif was_online:
+            self._capabilities.link_down(link.peer)
+            self._say_farewell(link, reason)
 
     def _say_farewell(self, link: Link, reason: str) -> None:
         self._books.journal.record(
@@ -287,6 +233,12 @@ class Sessions:
         """The peer accepted us."""
         self._confirm(link)
 
+    def link_heard(self, link: Link) -> None:
+        """The peer has this session up as well: those that it replaced can end."""
+        if self._links.get(link.peer) is link:
+            for spare in self._links.spares(link.peer):
+                self._retire(spare, link)
+
     def link_event(self, link: Link, event: ChannelEvent) -> None:
         """Something happened in the channel."""
         if isinstance(event, UnitRefused):
@@ -302,5 +254,16 @@ class Sessions:
         """Take messages from a link."""
         await self._inbound.deliver(link, messages)
 
-    def _mono(self) -> float:
-        return self._clock.now().mono
+
+def _does_peer_know(winner: Link, loser: Link) -> bool:
+    """Tell whether the peer has `winner` up, and will send nothing more over `loser`.
+
+    A server of ours has a session up before its last word of the handshake; of a client we know
+    once it says something. Of two sessions that we dialled, the one that the server put up last
+    stays; we cannot know which, and let the server end the other.
+    """
+    if not winner.info.is_ours:
+        return True
+    if winner.is_outgoing:
+        return not loser.is_outgoing
+    return winner.has_heard

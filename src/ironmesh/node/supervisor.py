@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from ironmesh.errors import IronMeshError
@@ -27,14 +27,24 @@ class TaskSupervisor:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def guard(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    async def guard(
+        self, work: Awaitable[None], name: str, *, counter: str = "internal_errors"
+    ) -> None:
         """Run `work` here; what it raises is logged and counted, and goes no further."""
         try:
             await work
         except IronMeshError as error:
             _log.warning("%s ended: %s", name, error)
         except Exception:  # noqa: BLE001 - the one place where anything may end up
-            self._counters.add("internal_errors")
+            self._counters.add(counter)
+            _log.exception("%s failed", name)
+
+    def guard_call(self, work: Callable[[], None], name: str) -> None:
+        """Call `work`; what it raises is logged and counted, and goes no further."""
+        try:
+            work()
+        except Exception:  # noqa: BLE001 - as above, for what cannot be awaited
+            self._counters.add("handler_errors")
             _log.exception("%s failed", name)
 
     async def close(self) -> None:

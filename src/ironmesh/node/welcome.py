@@ -62,7 +62,7 @@ class Welcome:
                 Refusal.NOT_ALLOWED, f"{claim.name!r} is not in --allowed-peers; add it there"
             )
         if (
-            self._config.legacy is LegacyMode.NAMED
+            self._config.legacy is not LegacyMode.ALL
             and claim.name not in self._config.legacy_names
             and not claim.is_ours
         ):
@@ -80,7 +80,7 @@ class Welcome:
         if pin.tls_fingerprint == seen.hex():
             return None
         return Turned(
-            Refusal.IDENTITY_CHANGED,
+            Refusal.CERTIFICATE_CHANGED,
             f"{verdict.name!r} shows another TLS certificate than before: if its operator changed"
             f" it, run `ironmesh trust forget {verdict.node_id}`",
         )

@@ -149,8 +149,12 @@ class Channel(Protocol):
         """Start a key change; False when one is under way or the peer cannot."""
         ...
 
+    def goodbye(self, reason: str, now: Instant) -> list[Unit]:
+        """Return the goodbye to write last; what the peer sent before it knows can be opened."""
+        ...
+
     def close(self, reason: str, now: Instant) -> list[Unit]:
-        """Return the goodbye to write last, and drop the keys."""
+        """Return the goodbye to write last, unless it was said, and drop the keys."""
         ...
 
 

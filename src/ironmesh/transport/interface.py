@@ -64,6 +64,10 @@ class Connection(Protocol):
         """Close it; returns when it is closed, within 1 s. May be called twice."""
         ...
 
+    def abort(self) -> None:
+        """Hang up at once; what was written may be lost. May be called twice."""
+        ...
+
 
 ConnectionHandler = Callable[[Connection], Awaitable[None]]
 """Serves one incoming connection; when it returns, the connection is closed."""

@@ -1,0 +1,167 @@
+"""How a peer gets in: the handshake, the judgement, and what is written down about both."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+
+from ironmesh.audit.events import AuditEvent
+from ironmesh.errors import ConnectionClosed, HandshakeError, TrustFileError
+from ironmesh.node.arbitration import SessionFacts
+from ironmesh.node.books import Books
+from ironmesh.node.clock import Clock
+from ironmesh.node.door import AdmissionLimits
+from ironmesh.node.handshaking import shake_hands
+from ironmesh.node.linktable import LinkTable
+from ironmesh.node.refusals import RefusedPeer
+from ironmesh.node.welcome import Turned, Welcome
+from ironmesh.session.interface import Handshake, PeerClaim
+from ironmesh.transport.interface import Connection, ConnectionInfo
+from ironmesh.trust.book import Standing, Verdict
+from ironmesh.trust.store import TrustStore
+from ironmesh.types import NodeId, Refusal
+
+_log = logging.getLogger("ironmesh.node")
+
+
+class AlreadyConnectedError(HandshakeError):
+    """A session with this peer is up, and stays.
+
+    Args:
+        node_id: the peer.
+    """
+
+    def __init__(self, node_id: NodeId) -> None:
+        self.node_id = node_id
+        super().__init__(Refusal.DUPLICATE, "a session with this peer is up already")
+
+
+class Entrance:
+    """Shakes hands with whoever is at the other end of a connection, and decides who may stay."""
+
+    def __init__(
+        self,
+        *,
+        welcome: Welcome,
+        trust: TrustStore,
+        links: LinkTable,
+        admission: AdmissionLimits,
+        books: Books,
+        clock: Clock,
+    ) -> None:
+        self._welcome = welcome
+        self._trust = trust
+        self._links = links
+        self._admission = admission
+        self._books = books
+        self._clock = clock
+        self._shaking: set[Connection] = set()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Let nobody in any more, and hang up on those who are shaking hands."""
+        self._is_closed = True
+        for connection in self._shaking:
+            connection.abort()
+
+    async def admit(
+        self, connection: Connection, machine: Handshake, expected: NodeId | None
+    ) -> tuple[PeerClaim, Verdict]:
+        """Shake hands and judge; afterwards the machine is ready to accept.
+
+        Args:
+            expected: the id that was dialled for, if one was.
+
+        Raises:
+            HandshakeError: refused, by either side; it is booked already.
+        """
+        who = RefusedPeer(connection.info.remote_text, connection.info.is_outgoing)
+        self._shaking.add(connection)
+        try:
+            self._check_open()
+            claim = await shake_hands(connection, machine, self._clock)
+            who = RefusedPeer(who.remote, who.is_outgoing, claim)
+            return claim, self._judge(connection.info, claim, expected)
+        except HandshakeError as error:
+            await self._turn_away(connection, machine, who, error)
+            raise
+        except TrustFileError as error:
+            refused = HandshakeError(Refusal.TRUST_FILE, error.what, error.fix)
+            await self._turn_away(connection, machine, who, refused)
+            raise refused from error
+        finally:
+            self._shaking.discard(connection)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise HandshakeError(Refusal.SHUTTING_DOWN, "this node is shutting down")
+
+    async def _turn_away(
+        self, connection: Connection, machine: Handshake, who: RefusedPeer, error: HandshakeError
+    ) -> None:
+        if self._is_closed:
+            return
+        if error.reason is Refusal.AUTH_FAILED and not who.is_outgoing:
+            self._count_failure(connection.info.remote_host)
+        self._books.refusals.peer(error.reason, who, str(error))
+        if machine.claim is not None:
+            with suppress(ConnectionClosed):
+                await connection.send(machine.refuse(error.reason, self._clock.now()))
+
+    def _count_failure(self, host: str) -> None:
+        if self._admission.failed(host, self._clock.now().mono):
+            _log.warning("%s failed to prove the passphrase too often: locked out", host)
+            self._books.journal.record(AuditEvent.AUTH_LOCKOUT, remote=host)
+
+    # --- Judgement ---------------------------------------------------------------------------
+
+    def _judge(self, info: ConnectionInfo, claim: PeerClaim, expected: NodeId | None) -> Verdict:
+        self._check_open()
+        now = self._clock.now()
+        judged = self._welcome.judge(claim, info, expected)
+        if isinstance(judged, Turned):
+            raise HandshakeError(judged.reason, judged.detail)
+        facts = SessionFacts(info.is_outgoing, now.mono, claim.is_ours)
+        if not claim.is_ours and not self._links.would_stay(facts, claim.node_id):
+            self._probe(claim.node_id)
+            raise AlreadyConnectedError(claim.node_id)
+        # Another process may have pinned the name a moment ago, so the book judges again.
+        verdict = self._trust.admit(claim, now)
+        if verdict.refusal is not None:
+            raise HandshakeError(verdict.refusal, verdict.explain())
+        self._note(info, claim, verdict)
+        return verdict
+
+    def _probe(self, peer_id: NodeId) -> None:
+        """A peer that is connected came again: perhaps it died and we have not noticed."""
+        link = self._links.get(peer_id)
+        if link is not None:
+            link.probe()
+
+    def _note(self, info: ConnectionInfo, claim: PeerClaim, verdict: Verdict) -> None:
+        if not info.is_outgoing:
+            self._admission.succeeded(info.remote_host)
+        self._note_tls(info, claim, verdict)
+        if verdict.standing is Standing.NEW:
+            self._books.journal.record(
+                AuditEvent.PEER_PINNED, node_id=claim.node_id, name=verdict.name
+            )
+        elif verdict.standing is Standing.RENAMED:
+            self._books.journal.record(
+                AuditEvent.PEER_RENAMED,
+                node_id=claim.node_id,
+                name=verdict.name,
+                previous_name=verdict.previous_name,
+            )
+
+    def _note_tls(self, info: ConnectionInfo, claim: PeerClaim, verdict: Verdict) -> None:
+        if info.tls_fingerprint is not None:
+            self._trust.remember_tls(claim.node_id, info.tls_fingerprint.hex())
+        elif info.is_outgoing and verdict.pin is not None and verdict.pin.tls_fingerprint:
+            self._books.journal.record(
+                AuditEvent.DOWNGRADE_DETECTED,
+                node_id=claim.node_id,
+                name=verdict.name,
+                remote=info.remote_text,
+                detail="this peer spoke TLS before",
+            )
