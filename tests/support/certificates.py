@@ -20,6 +20,10 @@ class CertificateFiles:
     certificate: Path
     key: Path
 
+    def paths(self) -> dict[str, Path]:
+        """Return them as settings of a `NodeConfig`."""
+        return {"tls_cert": self.certificate, "tls_key": self.key}
+
     def kwargs(self) -> dict[str, str]:
         """Return them as constructor arguments of `Agent`."""
         return {"tls_cert": str(self.certificate), "tls_key": str(self.key)}
