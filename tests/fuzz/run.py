@@ -17,16 +17,7 @@ from pathlib import Path
 
 from tests.fuzz.targets import CORPUS, TARGETS, corpus, seeds
 
-
-def fuzz_here(name: str, arguments: list[str]) -> None:
-    """Fuzz one target in this process; libFuzzer ends the process when it is done."""
-    try:
-        import atheris
-    except ImportError:
-        sys.exit("error: atheris is not installed: run make fuzz")
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], *arguments], TARGETS[name])
-    atheris.Fuzz()
+LIMITS = ("-max_len=16384", "-timeout=5", "-rss_limit_mb=1024")
 
 
 def fuzz(name: str, seconds: int) -> bool:
@@ -37,15 +28,11 @@ def fuzz(name: str, seconds: int) -> bool:
         for number, seed in enumerate([*seeds(), *corpus(name)]):
             (Path(folder) / f"seed-{number}").write_bytes(seed)
         broken.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "tests.fuzz.run", "--target", name, folder]
-        limits = [
-            f"-max_total_time={seconds}",
-            "-max_len=16384",
-            "-timeout=5",
-            "-rss_limit_mb=1024",
-        ]
         finished = subprocess.run(
-            [*command, "--", *limits, f"-artifact_prefix={broken}/"],
+            [
+                *(sys.executable, "-m", "tests.fuzz.one", name, folder),
+                *(f"-max_total_time={seconds}", *LIMITS, f"-artifact_prefix={broken}/"),
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -66,11 +53,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="fuzz every decoder of foreign bytes")
     parser.add_argument("--seconds", type=int, default=5, help="for each target")
     parser.add_argument("--only", action="append", choices=sorted(TARGETS))
-    parser.add_argument("--target", help=argparse.SUPPRESS)
-    parser.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.target:
-        fuzz_here(args.target, args.rest)
     held = [fuzz(name, args.seconds) for name in args.only or TARGETS]
     if CORPUS.exists() and not any(CORPUS.iterdir()):
         CORPUS.rmdir()
