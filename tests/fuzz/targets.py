@@ -25,6 +25,7 @@ from ironmesh.discovery.record import parse_record
 from ironmesh.errors import ControlError, KeyFileError, RemoteProtocolError, TrustFileError
 from ironmesh.trust.published import read_published
 from ironmesh.types import Secret
+from ironmesh.wire import receipts
 from ironmesh.wire.legacy import control, frame, handshake, inner, mesh
 
 VECTORS = Path(__file__).resolve().parents[2] / "spec" / "vectors"
@@ -80,6 +81,7 @@ TARGETS: Mapping[str, Target] = {
     "route-unreachable": Target(mesh.decode_route_unreachable, WIRE),
     "capability-announce": Target(mesh.decode_capability_announce, WIRE),
     "revocation": Target(mesh.decode_revocation, WIRE),
+    "receipts": Target(receipts.decode, WIRE),
     "conversation": Target(ConvEnvelope.decode, (ValueError,)),
     "mdns-record": Target(_record, WIRE),
     "control-request": Target(protocol.decode_request, (ControlError,)),

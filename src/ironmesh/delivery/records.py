@@ -129,7 +129,26 @@ class PruneHistory(msgspec.Struct, frozen=True, gc=False):
     before_wall: float
 
 
-StoreOp = PutOutbox | UpdateOutbox | PutInbox | MarkHandled | SetFloor | ForgetEpochs | PruneHistory
+class ShiftClock(msgspec.Struct, frozen=True, gc=False):
+    """The wall clock was moved: move along all by which things age.
+
+    That is `as_of_wall` of messages of ours that have not ended, `used_wall` of epochs, and
+    `arrived_wall` of the remembered ids of published nodes; not what people read.
+    """
+
+    shift_s: float
+
+
+StoreOp = (
+    PutOutbox
+    | UpdateOutbox
+    | PutInbox
+    | MarkHandled
+    | SetFloor
+    | ForgetEpochs
+    | PruneHistory
+    | ShiftClock
+)
 
 
 # --- What a start finds ---------------------------------------------------------------------------
