@@ -318,3 +318,21 @@ def test_requests_are_answered_one_at_a_time() -> None:
         reasons += refusals(large.open(wire, NOW))
     assert reasons == [Refusal.LIMIT] * 2
     assert large.rekey_count == 1
+
+
+def test_an_answer_with_a_key_of_low_order_changes_nothing() -> None:
+    small, _ = pair(SMALL, LARGE)
+    small.rekey(NOW)
+    small.seal([], NOW)
+    said = control.Control(
+        type="REKEY_RESPONSE",
+        new_ephemeral_public=to_base64(bytes(32)),
+        rekey_id=small._rekey._rekey_id,
+    )
+    wire = forge(
+        LARGE.identity,
+        says=says(LARGE.identity, "*", type="REKEY_RESPONSE", payload=control.encode(said)),
+    )
+    assert refusals(small.open(wire, NOW)) == [Refusal.PROTOCOL]
+    assert small.is_holding
+    assert _key_of(small) == SESSION_KEY

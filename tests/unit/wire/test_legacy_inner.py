@@ -185,3 +185,8 @@ def test_anything_but_one_gzip_member_is_refused(payload: bytes) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         inner.inflate(payload)
     assert caught.value.reason is Refusal.BAD_BODY
+
+
+def test_a_priority_that_we_do_not_know_is_normal() -> None:
+    said = inner.decode(b'{"type":"MSG","priority":"URGENT"}')
+    assert inner.priority_of(said) is MessagePriority.NORMAL
