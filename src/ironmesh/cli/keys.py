@@ -14,7 +14,7 @@ from ironmesh.cli.options import HomePath, home_option, json_option
 from ironmesh.cli.output import print_json, warn
 from ironmesh.cli.passphrase import from_variable, mesh_passphrase, prompt_new
 from ironmesh.config import MODERATE_KDF, check_name
-from ironmesh.crypto.passphrase import check_length, weakness
+from ironmesh.crypto.passphrase import check_length, estimate_bits, weakness
 from ironmesh.errors import ConfigError, KeyFileExistsError
 from ironmesh.store import keyfiles
 from ironmesh.types import Secret
@@ -44,7 +44,7 @@ def generate_command(
     target = path or _default_path(home, name)
     _refuse_existing(target)
     resolved = mesh_passphrase(name, passphrase_file, os.environ)
-    for warning in (*resolved.warnings, weakness(resolved.passphrase)):
+    for warning in (*resolved.warnings, weakness(estimate_bits(resolved.passphrase))):
         if warning:
             warn(warning)
     info = keyfiles.generate(target, name, resolved.passphrase, MODERATE_KDF, os.urandom)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from ironmesh.cli.passphrase import KEYS_VARIABLE, mesh_passphrase, other_passphrase
 from ironmesh.cli.run_flags import ALL_NAMES
 from ironmesh.config import LegacyMode, NodeConfig, PeerAddress, check_name
-from ironmesh.crypto.passphrase import check_length, weakness
+from ironmesh.crypto.passphrase import check_length
 from ironmesh.errors import ConfigError, NotBuiltError
 from ironmesh.types import Secret
 
@@ -60,14 +60,13 @@ def run_config(flags: Mapping[str, Any], explicit: AbstractSet[str]) -> RunConfi
         check_length(legacy.passphrase)
     for found in (mesh, keys, legacy):
         warnings += found.warnings if found is not None else ()
-    weak = weakness(mesh.passphrase)
     config = _node_config(
         values,
         mesh.passphrase,
         keys.passphrase if keys else None,
         legacy.passphrase if legacy else None,
     )
-    return RunConfig(config, tuple([*warnings, weak] if weak else warnings))
+    return RunConfig(config, tuple(warnings))
 
 
 def _refuse_not_built(flags: Mapping[str, Any]) -> None:

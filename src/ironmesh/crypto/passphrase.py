@@ -46,13 +46,8 @@ def estimate_bits(passphrase: Secret) -> float:
     return _estimate(_text(passphrase)[:_MAX_CHARS])
 
 
-def weakness(passphrase: Secret) -> str | None:
-    """Return a warning for people if the passphrase is easy to guess, else None.
-
-    Raises:
-        PassphraseError: not UTF-8.
-    """
-    bits = estimate_bits(passphrase)
+def weakness(bits: float) -> str | None:
+    """Return a warning for people if a passphrase of so many bits is easy to guess, else None."""
     if bits >= WEAK_BITS:
         return None
     return (

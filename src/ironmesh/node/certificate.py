@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import ssl
+from typing import Final
 
 from ironmesh.config import NodeConfig
-from ironmesh.files import write_private
-from ironmesh.transport.tls import make_self_signed, server_context
+from ironmesh.transport.tls import server_context
 
-CERTIFICATE_FILE = "tls-cert.pem"
-KEY_FILE = "tls-key.pem"
+CERTIFICATE_FILE: Final = "tls-cert.pem"
+KEY_FILE: Final = "tls-key.pem"
+
+
+def needs_certificate(config: NodeConfig) -> bool:
+    """Tell whether this node has to make itself a certificate."""
+    if config.tls_cert is not None or config.allow_plaintext:
+        return False
+    node_dir = config.node_dir
+    return not ((node_dir / CERTIFICATE_FILE).exists() and (node_dir / KEY_FILE).exists())
 
 
 def listener_context(config: NodeConfig) -> ssl.SSLContext | None:
     """Return the TLS context of the listener; None where the operator chose plain ws.
 
     Raises:
-        ConfigError: a certificate that was given cannot be used.
+        ConfigError: the certificate cannot be used.
     """
     if config.tls_cert is not None and config.tls_key is not None:
         return server_context(config.tls_cert, config.tls_key)
     if config.allow_plaintext:
         return None
-    certificate = config.node_dir / CERTIFICATE_FILE
-    key = config.node_dir / KEY_FILE
-    if not (certificate.exists() and key.exists()):
-        certificate_pem, key_pem = make_self_signed()
-        write_private(key, key_pem)
-        write_private(certificate, certificate_pem)
-    return server_context(certificate, key)
+    return server_context(config.node_dir / CERTIFICATE_FILE, config.node_dir / KEY_FILE)

@@ -23,6 +23,7 @@ from ironmesh.node.dialer import Dialer
 from ironmesh.node.door import AdmissionLimits
 from ironmesh.node.entrance import Entrance
 from ironmesh.node.events import EventBus, NodeListening, Notice
+from ironmesh.node.first_start import Maker, make_apart
 from ironmesh.node.inbound import Inbound, MessageHandler
 from ironmesh.node.journal import Journal
 from ironmesh.node.legacy_wire import LEGACY_MAX_PAYLOAD_BYTES, LegacyWire, check_application_type
@@ -30,6 +31,7 @@ from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.maintenance import flush, maintain
 from ironmesh.node.network import build_discovery, build_transport
+from ironmesh.node.opening import open_files
 from ironmesh.node.outbound import Outbound
 from ironmesh.node.ports import Discovery, Transport
 from ironmesh.node.posture import posture_notices
@@ -38,7 +40,7 @@ from ironmesh.node.sessions import Sessions
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.welcome import Welcome
 from ironmesh.observe.counters import Counters
-from ironmesh.store.keyfiles import LoadedKeys, load_or_create
+from ironmesh.store.keyfiles import LoadedKeys
 from ironmesh.store.node_lock import NodeLock
 from ironmesh.transport.interface import Connection, Listener
 from ironmesh.trust.pins import Pin
@@ -95,6 +97,7 @@ class Node:
         random: where randomness comes from.
         transport: moves the bytes; None = WebSocket as `config` says.
         discovery: finds peers; None = mDNS as `config` says.
+        make: makes what a first start lacks; by default in a process of its own.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class Node:
         random: Random = os.urandom,
         transport: Transport | None = None,
         discovery: Discovery | None = None,
+        make: Maker = make_apart,
     ) -> None:
         self.config = config
         self.counters = Counters()
@@ -112,6 +116,7 @@ class Node:
         self._random = random
         self._given_transport = transport
         self._given_discovery = discovery
+        self._make = make
         self._admission = AdmissionLimits()
         self._tasks = TaskSupervisor(self.counters)
         self.events = EventBus(self._tasks.guard_call)
@@ -149,7 +154,8 @@ class Node:
         make_private_dir(self.config.home)
         make_private_dir(self.config.node_dir)
         self._lock = NodeLock.acquire(self.config.node_dir)
-        keys = await asyncio.to_thread(load_or_create, self.config, self._random)
+        opened = await open_files(self.config, self._random, self._make)
+        keys = opened.keys
         parts = self._build(keys)
         self._parts = parts
         self._state = NodeState.STARTED
@@ -164,7 +170,7 @@ class Node:
         parts.journal.record(AuditEvent.NODE_STARTED, listening=", ".join(endpoints))
         for text in (*keys.notices, *parts.trust.take_notices()):
             self.events.publish(Notice(text))
-        for notice in posture_notices(self.config):
+        for notice in posture_notices(self.config, opened.strength_bits):
             self.events.publish(notice)
         self.events.publish(NodeListening(endpoints, parts.transport.is_tls))
         self._tasks.spawn(maintain(parts.trust, parts.journal), name="maintenance")

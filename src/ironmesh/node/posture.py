@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from ironmesh.config import LegacyMode, NodeConfig
+from ironmesh.crypto.passphrase import weakness
 from ironmesh.node.events import Notice
 
 
-def posture_notices(config: NodeConfig) -> list[Notice]:
-    """Return a line for every setting that weakens the node, and for every default that denies."""
+def posture_notices(config: NodeConfig, strength_bits: float) -> list[Notice]:
+    """Return a line for every setting that weakens the node, and for every default that denies.
+
+    Args:
+        strength_bits: how hard the mesh passphrase is to guess.
+    """
     notices = [Notice(text, is_warning=True) for text in _weaker_choices(config)]
+    weak = weakness(strength_bits)
+    if weak is not None:
+        notices.append(Notice(weak, is_warning=True))
     if config.allowed_peers is None and not config.open_discovery and not config.peers:
         notices.append(
             Notice(
