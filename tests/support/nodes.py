@@ -38,7 +38,7 @@ E = TypeVar("E")
 
 
 class MovableClock:
-    """The machine's clocks, and what a test adds to them."""
+    """The machine's clocks; a test moves the monotonic one on. Peers still agree on the time."""
 
     def __init__(self) -> None:
         self._system = SystemClock()
@@ -47,7 +47,7 @@ class MovableClock:
     def now(self) -> Instant:
         """Return this moment, as far ahead as the test wants."""
         now = self._system.now()
-        return Instant(now.mono + self._ahead_s, now.wall + self._ahead_s)
+        return Instant(now.mono + self._ahead_s, now.wall)
 
     def advance(self, seconds: float) -> None:
         """Let time pass at once."""
@@ -113,6 +113,8 @@ class Live:
     """What its message handler was given."""
     known_id: NodeId = field(default=NodeId(""))
     """Its id, also after it stopped."""
+    port: int = 0
+    """Where it listens, or did."""
 
     @property
     def name(self) -> str:
@@ -227,15 +229,14 @@ class Nodes:
         """Make a node and start it."""
         live = self.make(name, **settings)
         await live.node.start()
-        live.known_id = live.node.node_id
+        live.known_id, live.port = live.node.node_id, live.endpoint.port
         return live
 
     async def again(self, live: Live, **settings: Any) -> Live:
         """Stop a node and start it anew, with the same home, port and settings."""
-        port = live.endpoint.port
         transport = live.node._given_transport
         await live.node.stop()
-        config = replace(live.node.config, **{"port": port, **settings})
+        config = replace(live.node.config, **{"port": live.port, **settings})
         return await self.start(
             transport=transport,
             **{name: getattr(config, name) for name in config.__dataclass_fields__},
