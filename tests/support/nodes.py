@@ -363,9 +363,9 @@ class MemoryTransport:
 
 
 def lines(caplog: Any, level: int = logging.INFO) -> list[str]:
-    """Return what our package logged at a level or above."""
+    """Return what our package logged at a level or above, with its facts."""
     return [
-        record.getMessage()
+        f"{record.getMessage()} {dict(getattr(record, 'fields', {}))}"
         for record in caplog.records
         if record.name.startswith("ironmesh") and record.levelno >= level
     ]
