@@ -1,0 +1,240 @@
+"""From the operations of many batches to few statements.
+
+A statement with many rows costs one step of SQLite, and one release of the interpreter's lock, for
+all of them. Operations are gathered by table, and carried out when the transaction ends or when
+one comes that must not overtake what was gathered.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any, Final
+
+from ironmesh.delivery.records import (
+    ForgetEpochs,
+    MarkHandled,
+    OutboxRow,
+    OutboxState,
+    PruneHistory,
+    PutInbox,
+    PutOutbox,
+    SetFloor,
+    StoreOp,
+    UpdateOutbox,
+)
+from ironmesh.store.database.pruning import Pruning
+from ironmesh.store.database.rows import (
+    STATE_NUMBERS,
+    identity,
+    inbox_head,
+    outbox_head,
+    split_id,
+)
+from ironmesh.store.database.sealing import Sealer
+from ironmesh.store.database.streams import Epochs, Sources
+
+MAX_ROWS: Final = 64
+"""Rows in one statement."""
+
+_PUT_OUTBOX: Final = (
+    "INSERT INTO outbox (epoch, number, state, attempts, accepted, lifetime, as_of, ended, size,"
+    " reason, head, payload) VALUES {rows}"
+)
+_UPDATE_OUTBOX: Final = (
+    "UPDATE outbox SET state = new.column3, ended = iif(new.column4, coalesce(new.column5,"
+    " accepted), NULL), reason = new.column6, attempts = coalesce(new.column7, attempts)"
+    " FROM (VALUES {rows}) AS new"
+    " WHERE epoch = new.column1 AND number = new.column2"
+)
+_PUT_INBOX: Final = (
+    "INSERT INTO inbox (sequence, peer, arrived, redelivered, size, head, payload) VALUES {rows}"
+)
+_PUT_ARRIVED: Final = "INSERT OR IGNORE INTO arrived (source, number) VALUES {rows}"
+_PUT_FOREIGN: Final = "INSERT INTO foreign_id (arrived, sealed) VALUES {rows}"
+_MARK_HANDLED: Final = "UPDATE inbox SET handled = arrived WHERE sequence IN ({rows})"
+
+
+class Plan:
+    """The operations of one transaction.
+
+    Args:
+        connection: with a transaction begun.
+        sealer: seals.
+        epochs: our numberings.
+        sources: those of others.
+        pruning: removes what is old.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        sealer: Sealer,
+        epochs: Epochs,
+        sources: Sources,
+        pruning: Pruning,
+    ) -> None:
+        self._connection = connection
+        self._seal = sealer.seal
+        self._pseudonym = sealer.pseudonym
+        self._epochs = epochs
+        self._sources = sources
+        self._pruning = pruning
+        self._new_outbox: list[Any] = []
+        self._updates: dict[tuple[int, bytes], UpdateOutbox] = {}
+        self._new_inbox: list[Any] = []
+        self._arrived: list[Any] = []
+        self._foreign: list[Any] = []
+        self._handled: dict[int, None] = {}
+        self._take: dict[type, Callable[[Any], None]] = {
+            PutOutbox: self._put_outbox,
+            UpdateOutbox: self._update_outbox,
+            PutInbox: self._put_inbox,
+            MarkHandled: self._mark_handled,
+            SetFloor: self._set_floor,
+            ForgetEpochs: self._forget,
+            PruneHistory: self._prune,
+        }
+
+    def run(self, batches: Iterable[Sequence[StoreOp]]) -> None:
+        """Carry out batches in their order.
+
+        Raises:
+            sqlite3.Error: the database did not take it.
+            ValueError, struct.error, OverflowError: a value that no row can hold.
+        """
+        take = self._take
+        for batch in batches:
+            for operation in batch:
+                take[type(operation)](operation)
+        self._flush()
+
+    # --- Gathering ---------------------------------------------------------------------------
+
+    def _put_outbox(self, operation: PutOutbox) -> None:
+        for row, payload in operation.rows:
+            epoch_bytes, number = split_id(row.id)
+            epoch = self._epochs.use(row.destination, epoch_bytes, number)
+            if (epoch, number) in self._updates:
+                self._flush()
+            self._new_outbox += self._outbox_values(epoch, number, row, payload)
+
+    def _outbox_values(
+        self, epoch: int, number: bytes, row: OutboxRow, payload: bytes
+    ) -> tuple[Any, ...]:
+        return (
+            epoch,
+            number,
+            STATE_NUMBERS[row.state],
+            row.attempts,
+            row.accepted_wall,
+            row.lifetime_s,
+            row.as_of_wall,
+            _ended(row.state, row.ended_wall, row.accepted_wall),
+            row.size_bytes,
+            self._sealed_reason(epoch, number, row.reason),
+            self._seal(identity(b"o", epoch, number), outbox_head(row.type, row.priority)),
+            self._seal(identity(b"p", epoch, number), payload),
+        )
+
+    def _update_outbox(self, operation: UpdateOutbox) -> None:
+        epoch_bytes, number = split_id(operation.id)
+        epoch = self._epochs.find(operation.destination, epoch_bytes)
+        if epoch is None:
+            return
+        earlier = self._updates.get((epoch, number))
+        if earlier is not None and operation.attempts is None and earlier.attempts is not None:
+            self._flush()
+        self._updates[epoch, number] = operation
+
+    def _put_inbox(self, operation: PutInbox) -> None:
+        for row in operation.rows:
+            message, sequence = row.message, row.sequence
+            if sequence in self._handled:
+                self._flush()
+            head = inbox_head(row)
+            self._new_inbox += (
+                sequence,
+                self._pseudonym(b"peer", message.source.encode()),
+                row.arrived_wall,
+                row.is_redelivered,
+                len(message.payload),
+                self._seal(identity(b"i", sequence), head),
+                self._seal(identity(b"b", sequence), message.payload),
+            )
+            if row.is_foreign:
+                sealed = self._seal(b"f", head[:32])
+                self._foreign += (row.arrived_wall, sealed)
+            else:
+                epoch_bytes, number = split_id(message.id)
+                source = self._sources.use(message.source, epoch_bytes, row.arrived_wall)
+                self._arrived += (source, number)
+
+    def _mark_handled(self, operation: MarkHandled) -> None:
+        self._handled.update(dict.fromkeys(operation.sequences))
+
+    def _set_floor(self, operation: SetFloor) -> None:
+        source = self._sources.use(operation.source, operation.epoch, operation.used_wall)
+        self._sources.raise_floor(source, operation.number)
+
+    def _forget(self, operation: ForgetEpochs) -> None:
+        self._flush()
+        self._sources.forget(operation.epochs_unused_since_wall)
+        self._pruning.start_foreign(operation.foreign_before_wall)
+
+    def _prune(self, operation: PruneHistory) -> None:
+        self._flush()
+        self._pruning.start_history(operation.before_wall)
+
+    # --- Carrying out ------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        """New rows first: what changes a row was said after it was put."""
+        self._insert(_PUT_OUTBOX, 12, self._new_outbox)
+        self._insert(_UPDATE_OUTBOX, 7, self._update_values())
+        self._insert(_PUT_INBOX, 7, self._new_inbox)
+        self._insert(_PUT_ARRIVED, 2, self._arrived)
+        self._insert(_PUT_FOREIGN, 2, self._foreign)
+        self._insert(_MARK_HANDLED, 1, list(self._handled))
+        self._epochs.flush()
+        self._sources.flush()
+        for gathered in (self._new_outbox, self._new_inbox, self._arrived, self._foreign):
+            gathered.clear()
+        self._updates.clear()
+        self._handled.clear()
+
+    def _update_values(self) -> list[Any]:
+        values: list[Any] = []
+        for (epoch, number), update in self._updates.items():
+            values += (
+                epoch,
+                number,
+                STATE_NUMBERS[update.state],
+                update.state.is_end,
+                update.ended_wall,
+                self._sealed_reason(epoch, number, update.reason),
+                update.attempts,
+            )
+        return values
+
+    def _sealed_reason(self, epoch: int, number: bytes, reason: str) -> bytes | None:
+        return self._seal(identity(b"r", epoch, number), reason.encode()) if reason else None
+
+    def _insert(self, statement: str, width: int, values: list[Any]) -> None:
+        step = width * MAX_ROWS
+        for start in range(0, len(values), step):
+            part = values[start : start + step]
+            self._connection.execute(_statement(statement, width, len(part) // width), part)
+
+
+@cache
+def _statement(template: str, width: int, count: int) -> str:
+    row = "?" if width == 1 else f"({', '.join('?' * width)})"
+    return template.format(rows=", ".join([row] * count))
+
+
+def _ended(state: OutboxState, ended_wall: float | None, accepted_wall: float) -> float | None:
+    if not state.is_end:
+        return None
+    return accepted_wall if ended_wall is None else ended_wall
