@@ -7,8 +7,8 @@ from ironmesh.errors import ConfigError
 
 
 def test_the_socket_lies_in_the_nodes_folder():
-    assert socket_path(Path("/home/u/.ironmesh/nodes/a")) == Path(
-        "/home/u/.ironmesh/nodes/a/control.sock"
+    assert socket_path(Path("/srv/u/.ironmesh/nodes/a")) == Path(
+        "/srv/u/.ironmesh/nodes/a/control.sock"
     )
 
 
