@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.interop.pairs import Pair, Pairs
+from tests.support.published import EARLY_HANDLERS
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
@@ -20,7 +21,7 @@ async def talk(pair: Pair, tag: str) -> None:
 
 async def static_pair(pairs: Pairs) -> Pair:
     """A published node, and one of ours that was given its address."""
-    theirs = await pairs.start_theirs()
+    theirs = await pairs.start_theirs(start=EARLY_HANDLERS)
     ours = await pairs.start_ours(allow_plaintext=True, peers=[f"127.0.0.1:{theirs.port}"])
     await ours.wait_peer(theirs)
     await theirs.wait_peer(ours)

@@ -96,7 +96,10 @@ class Program:
         for attribute, value in options.get("daemon_attributes", {}).items():
             setattr(self._agent.daemon, attribute, value)
         for message_type in (*TYPES, *options.get("types", ())):
-            self._agent.on_message(message_type)(self._reporter(message_type))
+            if options.get("early_handlers"):
+                self._agent.daemon.bus.subscribe(message_type, self._reporter(message_type))
+            else:
+                self._agent.on_message(message_type)(self._reporter(message_type))
         for message_type in CONTROL_TYPES:
             self._agent.on(message_type)(self._control_reporter(message_type))
         self._loop = self._agent.run(foreground=False)

@@ -55,3 +55,9 @@ class PublishedNode(AgentProcess):
 
 FREQUENT_PINGS = {"daemon_attributes": {"_heartbeat_interval": 0.5}}
 """`start` fields of a node that pings twice a second instead of every 30 s."""
+
+EARLY_HANDLERS = {"early_handlers": True}
+"""`start` fields of a node that may be sent to while it starts.
+
+A published agent accepts connections a moment before it attaches its `on_message` handlers.
+"""
