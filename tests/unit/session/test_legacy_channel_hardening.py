@@ -384,7 +384,20 @@ def test_an_empty_payload_beside_a_sealed_copy_is_the_strict_mode_of_0_9() -> No
         ({"sequence": 0}, Refusal.REPLAY),
         ({"sequence": 2**48 + 1}, Refusal.REPLAY),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=[
+        "another-body",
+        "empty-body",
+        "for-carol",
+        "cut-seal",
+        "short-seal",
+        "no-seal",
+        "not-gzip",
+        "gzip-bomb",
+        "no-id",
+        "no-time",
+        "sequence-0",
+        "sequence-over-2-48",
+    ],
 )
 def test_bodies_that_do_not_hold_together_are_refused(
     changes: dict[str, Any], reason: Refusal
