@@ -62,8 +62,11 @@ class Agent:
         self.daemon = BridgeDaemon(name, port, hidden, **settings)
 
     def __repr__(self) -> str:
-        state = "running" if self.daemon.loop is not None else "not running"
-        return f"<Agent {self.name!r}, {self.daemon.node_id}, {state}>"
+        daemon: BridgeDaemon | None = vars(self).get("daemon")
+        if daemon is None:  # a traceback may show half an agent
+            return "<Agent>"
+        state = "running" if daemon.loop is not None else "not running"
+        return f"<Agent {daemon.name!r}, {daemon.node_id}, {state}>"
 
     # --- Handlers ----------------------------------------------------------------------------
 

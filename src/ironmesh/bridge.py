@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import queue
 import threading
 from collections import Counter
+from collections.abc import Coroutine
 from typing import Any, Final, Unpack
 
 from ironmesh.bus import MessageBus
@@ -59,12 +61,12 @@ class BridgeDaemon:
     ) -> None:
         hidden = hide_secrets(passphrase, settings)
         del passphrase  # a traceback that shows variables would show it
-        self.config = to_config(name, port, hidden, settings)
         self.name = name
         self.bus = MessageBus()
         self._starting = threading.Lock()
         self._embedded: EmbeddedNode | None = None
         self._unaccepted: Counter[str] = Counter()
+        self.config = to_config(name, port, hidden, settings)
 
     def __repr__(self) -> str:
         state = "running" if self.loop is not None else "not running"
@@ -91,7 +93,7 @@ class BridgeDaemon:
                 "use run(foreground=False), or run(background=True) of BridgeDaemon",
             )
         wanted: Wanted = queue.SimpleQueue()
-        with caught_signals(wanted):
+        with caught_signals(wanted), contextlib.suppress(NotRunningError):  # stopped meanwhile
             self._start().thread.tell_end(wanted)
             wait_for(wanted)
         self.stop()
@@ -195,11 +197,8 @@ class BridgeDaemon:
             ConfigError: not a priority.
             NotRunningError: before the start, or after the end.
         """
-        urgency = to_priority(priority)
         embedded = self._running()
-        sending = embedded.node.send(to_node, payload, msg_type, urgency)
-        message = await embedded.thread.wait(sending)
-        return message_id_text(message.id)
+        return await embedded.thread.wait(_send(embedded, to_node, msg_type, payload, priority))
 
     def send_sync(
         self,
@@ -215,13 +214,14 @@ class BridgeDaemon:
             SendTimeoutError: not accepted in time; a `TimeoutError`.
             WouldBlockError: on the node's own loop, as in an async handler.
         """
-        thread = self._running().thread
-        if thread.is_current:
+        embedded = self._running()
+        if embedded.thread.is_current:
             raise WouldBlockError(
                 "send_sync would block the node's own loop", "await send() in an async handler"
             )
         try:
-            return thread.call(self.send_message(to_node, msg_type, payload, priority), timeout)
+            sending = _send(embedded, to_node, msg_type, payload, priority)
+            return embedded.thread.call(sending, timeout)
         except TimeoutError as error:
             raise SendTimeoutError(
                 f"the message to {to_node} was not accepted within {timeout} s",
@@ -233,8 +233,9 @@ class BridgeDaemon:
     ) -> None:
         """Do what `send_message` does, without waiting; a failure is logged."""
         try:
-            thread = self._running().thread
-            thread.submit(self._send_logged(to_node, msg_type, payload, priority))
+            embedded = self._running()
+            sending = _send(embedded, to_node, msg_type, payload, priority)
+            embedded.thread.submit(self._logged(embedded, to_node, sending))
         except NotRunningError as error:
             _log.warning("no message to %s: %s", to_node, error)
 
@@ -282,16 +283,17 @@ class BridgeDaemon:
         else:
             embedded.thread.call(advertise(), ADVERTISE_LIMIT_S)
 
-    async def _send_logged(
-        self, to_node: str, msg_type: str, payload: bytes, priority: str
+    async def _logged(
+        self, embedded: EmbeddedNode, to_node: str, sending: Coroutine[Any, Any, str]
     ) -> None:
         """Runs on the node's loop. A peer that reads nothing must not fill the memory."""
         if self._unaccepted[to_node] >= MAX_UNACCEPTED:
-            self.node.counters.add("messages.dropped")
+            sending.close()
+            embedded.node.counters.add("messages.dropped")
             return
         self._unaccepted[to_node] += 1
         try:
-            await self.send_message(to_node, msg_type, payload, priority)
+            await sending
         except IronMeshError as error:
             _log.warning("no message to %s: %s", to_node, error)
         finally:
@@ -307,6 +309,14 @@ class BridgeDaemon:
 
     async def _deliver(self, received: MessageReceived, run: RunHandler) -> None:
         await self.bus.publish(_bus_event(received), SystemClock().now().wall, run)
+
+
+async def _send(
+    embedded: EmbeddedNode, to_node: str, msg_type: str, payload: bytes, priority: str
+) -> str:
+    """Runs on the node's loop."""
+    message = await embedded.node.send(to_node, payload, msg_type, to_priority(priority))
+    return message_id_text(message.id)
 
 
 def _is_on_a_loop() -> bool:

@@ -37,6 +37,8 @@ class LoopThread:
         self._is_over = False
         self._has_ended = False
         self._waiters: list[Wanted] = []
+        # The loop itself would not keep what it runs: a task that only waits could vanish.
+        self._submitted: set[concurrent.futures.Future[Any]] = set()
         # Not the loop's own executor: ending that one starts a thread, which nobody may do while
         # the interpreter ends.
         self._workers = f"{name}-{id(self):x}"
@@ -63,7 +65,10 @@ class LoopThread:
         """
         with self._gate:
             if not self._is_over:
-                return asyncio.run_coroutine_threadsafe(work, self.loop)
+                future = asyncio.run_coroutine_threadsafe(work, self.loop)
+                self._submitted.add(future)
+                future.add_done_callback(self._submitted.discard)
+                return future
         work.close()
         raise _stopped()
 
@@ -132,7 +137,11 @@ class LoopThread:
             with self._gate:
                 self._is_over = True
             try:
-                self.loop.run_until_complete(self._wind_up())
+                ending = self.loop.create_task(self._wind_up())
+                ending.add_done_callback(lambda _: self.loop.stop())
+                while not ending.done():  # somebody may stop the loop once more
+                    self.loop.run_forever()
+                ending.result()
             finally:
                 self._end_workers()
                 self.loop.close()
