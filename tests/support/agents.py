@@ -17,7 +17,7 @@ WAIT_S = 10.0
 QUIET: dict[str, Any] = {
     "passphrase": PASSPHRASE,
     "port": 0,
-    "bind": "127.0.0.1",
+    "bind_address": "127.0.0.1",
     "mdns": False,
     "kdf": MINIMAL_KDF,
 }
