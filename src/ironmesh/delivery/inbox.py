@@ -1,0 +1,320 @@
+"""The receiving half of the promise: what was receipted is on disk, and handlers see it once.
+
+The shell hands over what arrives, and runs one writer:
+
+    arrival = inbox.arrived(via, messages, is_foreign, now)     # send arrival.receipts
+    while (batch := inbox.next_batch(now)) is not None:         # commit batch.ops, then:
+        ready = inbox.committed(batch)                          # send, and give rows to handlers
+        inbox.commit_failed(batch, now)                         # or this; it comes again later
+
+It reads from its links only while `is_ready`; `next_timer` says when `next_batch` has something,
+or `is_ready` may have changed, without an input.
+
+There is one batch at a time. So messages become lasting in the order in which they arrived, even
+when a commit fails: the next batch holds them again, and nothing newer was committed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ironmesh.delivery.actions import Arrival, Batch, Ready, SendReceipt
+from ironmesh.delivery.records import (
+    InboxRow,
+    MarkHandled,
+    PutInbox,
+    SetFloor,
+    Snapshot,
+    StoreOp,
+)
+from ironmesh.delivery.remembered import ForeignIds, OwnIds, Standing
+from ironmesh.errors import LocalProtocolError
+from ironmesh.types import Instant, Message, MessageId, NodeId
+from ironmesh.wire.receipts import MAX_IDS, Floor, Receipt, Verdict
+
+MAX_MARKS: Final = 256
+"""Handled messages that are noted on disk at once."""
+MARKS_DELAY_S: Final = 1.0
+"""When fewer are."""
+STORE_PAUSE_S: Final = 5.0
+"""After a commit failed."""
+FORGET_EVERY_S: Final = 3600.0
+
+_REASONS: Final = {
+    Standing.SETTLED: "its source settled it before",
+    Standing.IMPOSSIBLE: "too many epochs of one source, or a number out of range",
+    Standing.FULL: "too many unsettled messages of one source",
+    Standing.HALTED: "an older message was not taken",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InboxLimits:
+    """How much may wait for the disk and for handlers before links are no longer read."""
+
+    messages: int = 8192
+    payload_bytes: int = 32 * 1024 * 1024
+
+
+class _Unhandled:
+    __slots__ = ("is_started", "size_bytes")
+
+    def __init__(self, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        self.is_started = False
+
+
+class Inbox:
+    """Messages for us, from arrival to the end of their handlers."""
+
+    def __init__(self, limits: InboxLimits | None = None) -> None:
+        self._limits = limits or InboxLimits()
+        self._own = OwnIds()
+        self._foreign = ForeignIds()
+        self._next_sequence = 1
+        self._arrived: deque[InboxRow] = deque()
+        self._uncommitted: set[tuple[NodeId, MessageId]] = set()
+        self._floors: dict[tuple[NodeId, bytes], SetFloor] = {}
+        self._unhandled: dict[int, _Unhandled] = {}
+        self._handled: list[int] = []
+        self._marks_due: float | None = None
+        self._batch: Batch | None = None
+        self._paused_until: float | None = None
+        self._bytes = 0
+        self._is_backed_up = False
+        self._forget_at: float | None = None
+
+    # --- What others ask ---------------------------------------------------------------------
+
+    def is_ready(self, now: Instant) -> bool:
+        """Tell whether links may be read: the disk takes messages, and handlers keep up."""
+        is_paused = self._paused_until is not None and now.mono < self._paused_until
+        return not is_paused and not self._is_backed_up
+
+    @property
+    def next_timer(self) -> float | None:
+        """When to ask `next_batch` and `is_ready` again, in monotonic seconds; None = no need."""
+        if self._batch is not None:
+            return None
+        if self._paused_until is not None:
+            return self._paused_until
+        return self._marks_due
+
+    @property
+    def backlog(self) -> int:
+        """Messages that wait for the disk or for handlers."""
+        return len(self._arrived) + len(self._unhandled) + self._in_batch
+
+    @property
+    def _in_batch(self) -> int:
+        return len(self._batch.rows) if self._batch is not None else 0
+
+    # --- Arriving ----------------------------------------------------------------------------
+
+    def restore(self, snapshot: Snapshot, now: Instant) -> tuple[InboxRow, ...]:
+        """Go on where the last run ended; returns what handlers are to get, first."""
+        self._own.restore(snapshot.sources, now)
+        self._foreign.restore(snapshot.foreign, now)
+        self._next_sequence = snapshot.next_sequence
+        for row in snapshot.unhandled:
+            self._unhandled[row.sequence] = _Unhandled(len(row.message.payload))
+            self._bytes += len(row.message.payload)
+        self._judge_backlog()
+        return snapshot.unhandled
+
+    def arrived(
+        self, via: NodeId, messages: Sequence[Message], is_foreign: bool, now: Instant
+    ) -> Arrival:
+        """Take messages that a link's session has checked.
+
+        Args:
+            via: the peer that handed them over.
+            is_foreign: published nodes made their ids: they are not receipted.
+        """
+        self._forget_old(now)
+        answers = _Answers()
+        new = duplicates = refused = 0
+        for message in messages:
+            standing = self._look(message, is_foreign, now)
+            if standing is Standing.NEW:
+                new += 1
+                self._take(via, message, is_foreign, now)
+            elif standing is Standing.KNOWN:
+                duplicates += 1
+                # While its commit is under way, the receipt comes with that.
+                if not is_foreign and (message.source, message.id) not in self._uncommitted:
+                    answers.add(message, Verdict.ACCEPTED)
+            else:
+                refused += 1
+                self._turn_down(message, standing, answers, is_foreign=is_foreign)
+        self._judge_backlog()
+        return Arrival(answers.receipts(), new, duplicates, refused)
+
+    def _look(self, message: Message, is_foreign: bool, now: Instant) -> Standing:
+        if is_foreign:
+            is_known = self._foreign.is_known(message.source, message.id)
+            standing = Standing.KNOWN if is_known else Standing.NEW
+        else:
+            standing = self._own.look(message.source, message.id, now)
+        is_over = self.backlog >= 2 * self._limits.messages
+        if standing is Standing.NEW and (is_over or self._bytes >= 2 * self._limits.payload_bytes):
+            return Standing.FULL
+        return standing
+
+    def _take(self, via: NodeId, message: Message, is_foreign: bool, now: Instant) -> None:
+        if is_foreign:
+            self._foreign.add(message.source, message.id, now)
+        else:
+            self._own.add(message.source, message.id)
+        self._uncommitted.add((message.source, message.id))
+        self._arrived.append(
+            InboxRow(
+                sequence=self._next_sequence,
+                message=message,
+                via=via,
+                arrived_wall=now.wall,
+                is_foreign=is_foreign,
+            )
+        )
+        self._next_sequence += 1
+        self._bytes += len(message.payload)
+
+    def _turn_down(
+        self, message: Message, standing: Standing, answers: _Answers, *, is_foreign: bool
+    ) -> None:
+        if is_foreign:
+            return
+        reason = _REASONS[standing]
+        if standing in (Standing.FULL, Standing.HALTED):
+            self._own.halt(message.source, message.id)
+            answers.add(message, Verdict.BUSY, reason)
+        else:
+            answers.add(message, Verdict.REFUSED, reason)
+
+    def floor(self, source: NodeId, floor: Floor, now: Instant) -> None:
+        """A source says which of its ids are settled, and whether it starts over."""
+        if self._own.raise_floor(source, floor, now):
+            key = (source, floor.epoch)
+            self._floors[key] = SetFloor(source, floor.epoch, floor.number, now.wall)
+            self._note_marks(now)
+
+    # --- Committing --------------------------------------------------------------------------
+
+    def next_batch(self, now: Instant) -> Batch | None:
+        """Return what to commit now; None = nothing, or a batch is under way."""
+        if self._batch is not None:
+            return None
+        if self._paused_until is not None:
+            if now.mono < self._paused_until:
+                return None
+            self._paused_until = None
+        if not self._arrived and not self._are_marks_due(now):
+            return None
+        ops: list[StoreOp] = []
+        if self._arrived:
+            ops.append(PutInbox(tuple(self._arrived)))
+        if self._handled:
+            ops.append(MarkHandled(tuple(self._handled)))
+        ops.extend(self._floors.values())
+        self._batch = Batch(tuple(ops), tuple(self._arrived))
+        self._arrived.clear()
+        self._handled = []
+        self._floors = {}
+        self._marks_due = None
+        return self._batch
+
+    def _are_marks_due(self, now: Instant) -> bool:
+        has_many = len(self._handled) >= MAX_MARKS
+        return has_many or (self._marks_due is not None and self._marks_due <= now.mono)
+
+    def _note_marks(self, now: Instant) -> None:
+        if self._marks_due is None:
+            self._marks_due = now.mono + MARKS_DELAY_S
+
+    def committed(self, batch: Batch) -> Ready:
+        """A batch is on disk: its sources may know, and handlers may have it."""
+        self._finish(batch)
+        answers = _Answers()
+        for row in batch.rows:
+            message = row.message
+            self._uncommitted.discard((message.source, message.id))
+            self._unhandled[row.sequence] = _Unhandled(len(message.payload))
+            if not row.is_foreign:
+                answers.add(message, Verdict.ACCEPTED)
+        return Ready(answers.receipts(), batch.rows)
+
+    def commit_failed(self, batch: Batch, now: Instant) -> None:
+        """A batch is not on disk, nor any of it: the next one holds it again, after a pause."""
+        self._finish(batch)
+        self._paused_until = now.mono + STORE_PAUSE_S
+        self._arrived.extendleft(reversed(batch.rows))
+        for op in batch.ops:
+            if isinstance(op, MarkHandled):
+                self._handled[:0] = op.sequences
+            elif isinstance(op, SetFloor):
+                self._floors.setdefault((op.source, op.epoch), op)
+        self._note_marks(now)
+
+    def _finish(self, batch: Batch) -> None:
+        if batch is not self._batch:
+            raise LocalProtocolError("this batch is not the one under way")
+        self._batch = None
+
+    # --- Handlers ----------------------------------------------------------------------------
+
+    def started(self, sequence: int) -> None:
+        """The handler of a message begins.
+
+        Raises:
+            LocalProtocolError: it began before, or the message is not on disk.
+        """
+        waiting = self._unhandled.get(sequence)
+        if waiting is None or waiting.is_started:
+            raise LocalProtocolError("a message is given to its handler once, and once it is saved")
+        waiting.is_started = True
+
+    def handled(self, sequence: int, now: Instant) -> None:
+        """The handler of a message is done.
+
+        Raises:
+            LocalProtocolError: it never began.
+        """
+        done = self._unhandled.get(sequence)
+        if done is None or not done.is_started:
+            raise LocalProtocolError("a handler ended that never began")
+        del self._unhandled[sequence]
+        self._bytes -= done.size_bytes
+        self._handled.append(sequence)
+        self._note_marks(now)
+        self._judge_backlog()
+
+    def _judge_backlog(self) -> None:
+        share = 2 if self._is_backed_up else 1
+        has_many = self.backlog * share >= self._limits.messages
+        self._is_backed_up = has_many or self._bytes * share >= self._limits.payload_bytes
+
+    def _forget_old(self, now: Instant) -> None:
+        if self._forget_at is None or now.mono >= self._forget_at:
+            self._forget_at = now.mono + FORGET_EVERY_S
+            self._own.forget_old(now)
+            self._foreign.forget_old(now)
+
+
+class _Answers:
+    """Collects verdicts into as few receipts as can be."""
+
+    def __init__(self) -> None:
+        self._ids: dict[tuple[NodeId, Verdict, str], list[MessageId]] = {}
+
+    def add(self, message: Message, verdict: Verdict, reason: str = "") -> None:
+        self._ids.setdefault((message.source, verdict, reason), []).append(message.id)
+
+    def receipts(self) -> tuple[SendReceipt, ...]:
+        return tuple(
+            SendReceipt(source, Receipt(verdict, tuple(ids[start : start + MAX_IDS]), reason))
+            for (source, verdict, reason), ids in self._ids.items()
+            for start in range(0, len(ids), MAX_IDS)
+        )

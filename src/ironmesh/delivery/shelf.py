@@ -1,0 +1,199 @@
+"""Every message of ours that has not ended: how it comes in, and how it ends. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from ironmesh.delivery.actions import Commit, Draft, OutboxAction, Settled
+from ironmesh.delivery.agenda import Agenda
+from ironmesh.delivery.entry import RANKS, Entry, Stage
+from ironmesh.delivery.lane import Lane, OutboxLimits
+from ironmesh.delivery.records import OutboxRow, OutboxState, Snapshot, UpdateOutbox
+from ironmesh.types import Instant, MessageId, NodeId, Random
+from ironmesh.wire.receipts import EPOCH_BYTES, split_id
+
+STORE_PAUSE_S: Final = 5.0
+"""When a read or write that the store refused is tried again."""
+
+
+class Shelf:
+    """Entries by id, and a lane for each destination."""
+
+    def __init__(self, random: Random, limits: OutboxLimits) -> None:
+        self._random = random
+        self._limits = limits
+        self._lanes: dict[NodeId, Lane] = {}
+        self._entries: dict[MessageId, Entry] = {}
+        self._orders = 0
+        self.expiries: Agenda[Entry] = Agenda()
+        self.retries: Agenda[Entry] = Agenda()
+        """Entries that the transport has, by when they may have to go again."""
+        self.unsaved: Agenda[Entry] = Agenda()
+        """Ended entries whose end the store would not take, by when to try again."""
+
+    # --- Looking up --------------------------------------------------------------------------
+
+    def lane(self, peer: NodeId) -> Lane:
+        """Return the lane of a destination; a new one if there is none."""
+        lane = self._lanes.get(peer)
+        if lane is None:
+            lane = self._lanes[peer] = Lane(peer, self._limits)
+        return lane
+
+    def known_lane(self, peer: NodeId) -> Lane | None:
+        """Return the lane of a destination, if there is one."""
+        return self._lanes.get(peer)
+
+    def lanes_of(self, entries: Iterable[Entry]) -> list[Lane]:
+        """Return the lanes of some entries, each once."""
+        return list(dict.fromkeys(self._lanes[entry.row.destination] for entry in entries))
+
+    def get(self, message_id: MessageId) -> Entry | None:
+        """Return an entry; None = its end is on disk, or it never was."""
+        return self._entries.get(message_id)
+
+    def find(self, ids: Iterable[MessageId]) -> list[Entry]:
+        """Return the entries of those ids that have one, each once."""
+        return [entry for entry in map(self._entries.get, dict.fromkeys(ids)) if entry is not None]
+
+    # --- Coming in ---------------------------------------------------------------------------
+
+    def restore(self, snapshot: Snapshot, now: Instant) -> list[Entry]:
+        """Take over what a run before left; return what expired since."""
+        for record in snapshot.epochs:
+            lane = self.lane(record.destination)
+            lane.epoch = record.epoch
+            lane.next_number = lane.saved_next = record.next_number
+        expired: list[Entry] = []
+        for row in sorted(snapshot.outbox, key=self._age):
+            left_s = row.lifetime_s - max(0.0, now.wall - row.as_of_wall)
+            entry = self._enter(row, now.mono + max(0.0, left_s), None)
+            entry.is_saved = True
+            lane = self._lanes[row.destination]
+            if row.state is OutboxState.HELD:
+                lane.hold(entry)
+            else:
+                lane.wait(entry)
+            if left_s <= 0:
+                expired.append(entry)
+        return expired
+
+    def _age(self, row: OutboxRow) -> tuple[bool, int]:
+        epoch, number = split_id(row.id)
+        return self.lane(row.destination).epoch == epoch, number
+
+    def admit(self, draft: Draft, now: Instant) -> Entry:
+        """Take a new message in.
+
+        Raises:
+            QueueFullError: too much that is at least as urgent waits for its destination.
+        """
+        lane = self.lane(draft.destination)
+        victims = lane.make_room(RANKS[draft.priority], len(draft.payload))
+        if not lane.epoch:
+            lane.epoch = self._random(EPOCH_BYTES)
+        row = OutboxRow(
+            id=lane.next_id(),
+            destination=draft.destination,
+            type=draft.type,
+            priority=draft.priority,
+            size_bytes=len(draft.payload),
+            accepted_wall=now.wall,
+            lifetime_s=draft.lifetime_s,
+            as_of_wall=now.wall,
+        )
+        entry = self._enter(row, now.mono + draft.lifetime_s, draft.payload)
+        entry.victims = victims
+        for victim in victims:
+            self.expiries.drop(victim)
+        return entry
+
+    def _enter(self, row: OutboxRow, expires_at: float, payload: bytes | None) -> Entry:
+        self._orders += 1
+        entry = Entry(row, self._orders, expires_at, payload)
+        self._entries[row.id] = entry
+        self.expiries.put(entry, expires_at)
+        self.lane(row.destination).add(entry)
+        return entry
+
+    def undo(self, entry: Entry) -> None:
+        """Nothing of an accepted message became lasting: it never was."""
+        lane = self._lanes[entry.row.destination]
+        if entry.stage is not Stage.ENDED:
+            lane.leave(entry)
+        lane.gone(entry)
+        lane.take_back(entry.victims)
+        for victim in entry.victims:
+            self.expiries.put(victim, victim.expires_at)
+        self._forget(entry)
+
+    def saved(self, entry: Entry, actions: list[OutboxAction]) -> None:
+        """An accepted message is on disk, and so is the end of those that made room for it."""
+        lane = self._lanes[entry.row.destination]
+        lane.saved(entry)
+        for victim in entry.victims:
+            victim.stage = Stage.ENDED
+            lane.gone(victim)
+            self._forget(victim)
+        tell_settled(entry.victims, OutboxState.EVICTED, "made room for more urgent ones", actions)
+        entry.victims = ()
+        if entry.stage is Stage.ACCEPTED:
+            lane.wait(entry)
+
+    # --- Ending ------------------------------------------------------------------------------
+
+    def end(
+        self,
+        entries: Sequence[Entry],
+        state: OutboxState,
+        reason: str,
+        now: Instant,
+        actions: list[OutboxAction],
+    ) -> None:
+        """End entries. What is a fact is told at once, what we decide once it is on disk."""
+        if not entries:
+            return
+        ops: list[UpdateOutbox] = []
+        for entry in entries:
+            row = entry.row
+            self._lanes[row.destination].leave(entry)
+            self.expiries.drop(entry)
+            self.retries.drop(entry)
+            entry.end = UpdateOutbox(
+                row.id, row.destination, state, now.wall, reason, row.attempts + entry.attempts
+            )
+            ops.append(entry.end)
+        actions.append(Commit(tuple(ops), tuple(entry.row.id for entry in entries)))
+        if state is not OutboxState.CANCELLED:
+            tell_settled(entries, state, reason, actions)
+
+    def end_saved(self, entry: Entry) -> bool:
+        """The end of an entry is on disk; True if it is to be told now."""
+        if entry.end is None:
+            return False
+        self._lanes[entry.row.destination].gone(entry)
+        self.unsaved.drop(entry)
+        self._forget(entry)
+        return entry.end.state is OutboxState.CANCELLED
+
+    def save_ends(self, now: Instant, actions: list[OutboxAction]) -> None:
+        """Try again what the store would not take."""
+        late = [entry for entry in self.unsaved.take_due(now.mono) if entry.end is not None]
+        if late:
+            ops = tuple(entry.end for entry in late if entry.end is not None)
+            actions.append(Commit(ops, tuple(entry.row.id for entry in late)))
+
+    def _forget(self, entry: Entry) -> None:
+        self._entries.pop(entry.row.id, None)
+        self.expiries.drop(entry)
+
+
+def tell_settled(
+    entries: Sequence[Entry], state: OutboxState, reason: str, actions: list[OutboxAction]
+) -> None:
+    """Tell of a new state, peer by peer."""
+    by_peer: dict[NodeId, list[MessageId]] = {}
+    for entry in entries:
+        by_peer.setdefault(entry.row.destination, []).append(entry.row.id)
+    actions.extend(Settled(peer, tuple(ids), state, reason) for peer, ids in by_peer.items())
