@@ -53,11 +53,14 @@ docs: $(PROJECT) ## Record docs/demo.svg anew
 
 test-matrix: $(MATRIX:%=unit-%) ## Unit tests on every Python 3.11 to 3.13 of this machine
 
+# A pyenv shim is there even when its Python is not chosen, so its folder is asked too.
 $(MATRIX:%=unit-%): unit-%:
-	@if python$* -c '' 2>/dev/null; then \
-	  python$* scripts/bootstrap.py .venv-$* requirements-dev.lock --project && echo "== unit tests on Python $*" && \
-	  .venv-$*/bin/python -m pytest tests/unit -q -n auto -p no:cacheprovider $(ARGS); \
-	else echo "python$* is not here: not tested"; fi
+	@for p in python$* "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$*.*/bin/python; do \
+	  "$$p" -c '' 2>/dev/null || continue; \
+	  echo "== unit tests on Python $*"; \
+	  "$$p" scripts/bootstrap.py .venv-$* requirements-dev.lock --project || exit 1; \
+	  exec .venv-$*/bin/python -m pytest tests/unit -q -n auto -p no:cacheprovider $(ARGS); \
+	done; echo "python$* is not here: not tested"
 
 lock: ## Resolve the dependencies anew (UPGRADE=--upgrade for newer ones)
 	@test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip -q install uv==$(UV_VERSION); }
