@@ -60,6 +60,8 @@ class Inbound:
     async def deliver(self, link: Link, messages: list[Message]) -> None:
         """Take messages that a link's channel has checked."""
         for message in messages:
+            if not link.is_listening:
+                return
             if message.type == MessageType.CAPABILITY_ANNOUNCE:
                 self._capabilities.received(link, message.payload)
                 continue
