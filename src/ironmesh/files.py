@@ -23,6 +23,7 @@ PRIVATE_DIR: Final = 0o700
 LOCK_TIMEOUT_S: Final = 10.0
 
 _OTHERS: Final = 0o077
+_WRITE_OTHERS: Final = 0o022
 _CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 _NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)
@@ -107,6 +108,14 @@ def read_bounded(path: Path, limit_bytes: int) -> bytes:
 def is_readable_by_others(path: Path) -> bool:
     """Tell whether the group or everybody may read, write or run the file."""
     return _IS_POSIX and bool(path.stat().st_mode & _OTHERS)
+
+
+def is_writable_by_others(path: Path) -> bool:
+    """Tell whether the group, everybody, or an owner other than us and root may change the file."""
+    if not _IS_POSIX:
+        return False
+    info = path.stat()
+    return bool(info.st_mode & _WRITE_OTHERS) or info.st_uid not in {os.geteuid(), 0}
 
 
 def open_for_append(path: Path) -> int:

@@ -10,12 +10,15 @@ from typing import Any, Final
 import click
 
 from ironmesh.cli.keychain import open_keychain
-from ironmesh.cli.options import HomePath, home_option, json_option
+from ironmesh.cli.nodes import only_node
+from ironmesh.cli.options import HomePath, json_option
 from ironmesh.cli.output import print_json, warn
-from ironmesh.cli.passphrase import from_variable, mesh_passphrase, prompt_new
+from ironmesh.cli.passphrase import Sources, from_variable, mesh_passphrase, prompt_new
+from ironmesh.cli.setting_flags import setting_flags, settings_of
 from ironmesh.config import MODERATE_KDF, check_name
 from ironmesh.crypto.passphrase import check_length, estimate_bits, weakness
 from ironmesh.errors import ConfigError, KeyFileExistsError
+from ironmesh.settings.resolve import Settings
 from ironmesh.store import keyfiles
 from ironmesh.types import Secret
 
@@ -29,36 +32,33 @@ def keys_group() -> None:
 
 
 @keys_group.command("generate")
-@click.option("--name", envvar="IRONMESH_NAME", default=DEFAULT_NAME, show_default=True)
+@setting_flags("name", "passphrase_file", "home")
 @click.option("--path", type=HomePath(), help="The key file; otherwise that of the node.")
-@click.option("--passphrase-file", type=HomePath(), help="Encrypts the key file.")
-@home_option
 @json_option
-def generate_command(
-    name: str, path: Path | None, passphrase_file: Path | None, home: Path, *, as_json: bool
-) -> None:
+def generate_command(*, path: Path | None, as_json: bool, **flags: Any) -> None:
     """Make a new identity, in a key file that is always encrypted.
 
     An existing key file is never overwritten.
     """
-    target = path or _default_path(home, name)
+    settings = settings_of(flags, lambda _: DEFAULT_NAME)
+    target = path or keys_file(settings)
     _refuse_existing(target)
-    resolved = mesh_passphrase(name, passphrase_file, os.environ)
+    resolved = mesh_passphrase(Sources.of(settings), os.environ)
     for warning in (*resolved.warnings, weakness(estimate_bits(resolved.passphrase))):
         if warning:
             warn(warning)
-    info = keyfiles.generate(target, name, resolved.passphrase, MODERATE_KDF, os.urandom)
+    info = keyfiles.generate(target, settings.name, resolved.passphrase, MODERATE_KDF, os.urandom)
     _show(info, as_json=as_json)
 
 
 @keys_group.command("info")
-@click.option("--name", envvar="IRONMESH_NAME", help="Which node, where there are several.")
+@setting_flags("name", "home")
 @click.option("--path", type=HomePath(), help="The key file; otherwise that of the node.")
-@home_option
 @json_option
-def info_command(name: str | None, path: Path | None, home: Path, *, as_json: bool) -> None:
+def info_command(*, path: Path | None, as_json: bool, **flags: Any) -> None:
     """Show the public part of an identity; needs no passphrase."""
-    _show(keyfiles.describe(path or _default_path(home, name or only_node(home))), as_json=as_json)
+    file = path or keys_file(settings_of(flags, only_node))
+    _show(keyfiles.describe(file), as_json=as_json)
 
 
 @keys_group.command("keychain-store")
@@ -100,25 +100,11 @@ def check_command(*, as_json: bool) -> None:
     )
 
 
-def only_node(home: Path) -> str:
-    """Return the name of the only node that has files under `home`.
-
-    Raises:
-        ConfigError: there is none, or there are several.
-    """
-    nodes = home / "nodes"
-    names = sorted(entry.name for entry in nodes.iterdir()) if nodes.is_dir() else []
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise ConfigError(
-            f"there is no node in {home}", "make one with: ironmesh keys generate --name NAME"
-        )
-    raise ConfigError(f"there are several nodes: {', '.join(names)}", "choose one with --name")
-
-
-def _default_path(home: Path, name: str) -> Path:
-    return home / "nodes" / check_name(name) / "keys.json"
+def keys_file(settings: Settings) -> Path:
+    """Return the key file of the node that the settings name."""
+    path = settings["keys_path"] or settings.node_dir / "keys.json"
+    assert isinstance(path, Path)
+    return path
 
 
 def _refuse_existing(path: Path) -> None:

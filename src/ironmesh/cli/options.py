@@ -9,7 +9,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from ironmesh.control.client import ControlClient, choose
+from ironmesh.cli.nodes import running_node
+from ironmesh.control.client import ControlClient
 
 DEFAULT_HOME: Final = "~/.ironmesh"
 
@@ -60,10 +61,10 @@ def node_options(function: Function) -> Function:
 
 
 def connect(home: Path, name: str | None) -> ControlClient:
-    """Connect to the running node of this name, or to the only one.
+    """Connect to the running node of this name; see `running_node`.
 
     Raises:
         NotRunningError: it does not run, or none does.
-        ConfigError: several run and no name was given.
+        ConfigError: several run, and nothing says which.
     """
-    return ControlClient.connect(choose(home, name).path)
+    return ControlClient.connect(running_node(home, name).path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ import click
 from ironmesh.cli.keychain import open_keychain
 from ironmesh.crypto.passphrase import check_length
 from ironmesh.errors import PassphraseError
+from ironmesh.settings.node import Passphrases
+from ironmesh.settings.resolve import Settings
+from ironmesh.settings.sources import Level
 from ironmesh.store.passphrase_file import read_passphrase_file
 from ironmesh.types import Secret
 
@@ -20,6 +24,9 @@ FILE_VARIABLE: Final = "IRONMESH_PASSPHRASE_FILE"
 KEYCHAIN_VARIABLE: Final = "IRONMESH_PASSPHRASE_KEYCHAIN"
 VARIABLE: Final = "IRONMESH_PASSPHRASE"
 KEYS_VARIABLE: Final = "IRONMESH_KEYS_PASSPHRASE"
+LEGACY_VARIABLE: Final = "IRONMESH_LEGACY_PASSPHRASE"
+DEFAULT_FILE: Final = "passphrase"
+"""In the home folder: where `ironmesh setup` writes the passphrase."""
 
 _YES: Final = frozenset({"1", "true", "yes"})
 _NO: Final = frozenset({"", "0", "false", "no"})
@@ -33,23 +40,99 @@ class Resolved:
     warnings: tuple[str, ...] = ()
 
 
-def mesh_passphrase(name: str, file: Path | None, environ: Mapping[str, str]) -> Resolved:
-    """Return the mesh passphrase of a node, from the first source that is given.
+@dataclass(frozen=True, slots=True)
+class NodePassphrases:
+    """The passphrases of a node, and what people should know about where they came from."""
+
+    secrets: Passphrases
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the mesh passphrase of a node may be, beside the environment and a prompt."""
+
+    name: str
+    """Under which the keychain keeps it."""
+    file: Path | None = None
+    """As given by `--passphrase-file` or `IRONMESH_PASSPHRASE_FILE`."""
+    configured: Path | None = None
+    """As given by a configuration file."""
+    home: Path | None = None
+    """The folder that may hold a file `passphrase`."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Sources:
+        """Return the sources that settings name.
+
+        Raises:
+            ConfigError: the node has no name.
+        """
+        file = settings["passphrase_file"]
+        is_direct = settings.origin("passphrase_file").level in {Level.FLAG, Level.ENVIRONMENT}
+        return cls(
+            settings.name,
+            file if is_direct else None,
+            None if is_direct else file,
+            settings.home,
+        )
+
+
+def node_passphrases(settings: Settings, environ: Mapping[str, str]) -> NodePassphrases:
+    """Return every passphrase that a node needs to start.
+
+    Raises:
+        ConfigError: the node has no name.
+        PassphraseError: the mesh passphrase cannot be found, or one is unusable.
+    """
+    mesh = mesh_passphrase(Sources.of(settings), environ)
+    keys = other_passphrase(settings["keys_passphrase_file"], environ, KEYS_VARIABLE)
+    legacy = other_passphrase(settings["legacy_passphrase_file"], environ, LEGACY_VARIABLE)
+    if legacy is not None:
+        check_length(legacy.passphrase)
+    return NodePassphrases(
+        Passphrases(
+            mesh.passphrase,
+            keys.passphrase if keys else None,
+            legacy.passphrase if legacy else None,
+        ),
+        tuple(text for each in (mesh, keys, legacy) if each for text in each.warnings),
+    )
+
+
+def mesh_passphrase(sources: Sources, environ: Mapping[str, str]) -> Resolved:
+    """Return the mesh passphrase of a node, from the first source that there is.
 
     In this order: `--passphrase-file`, `IRONMESH_PASSPHRASE_FILE`, the keychain with
-    `IRONMESH_PASSPHRASE_KEYCHAIN`, `IRONMESH_PASSPHRASE`, a prompt on a terminal.
-
-    Args:
-        name: the node's name, under which the keychain keeps it.
-        file: as given by `--passphrase-file`.
-        environ: the environment.
+    `IRONMESH_PASSPHRASE_KEYCHAIN`, `IRONMESH_PASSPHRASE`, `passphrase_file` of a configuration
+    file, the file `passphrase` in the home folder, a prompt on a terminal.
 
     Raises:
         PassphraseError: no source, an unusable one, or fewer than 12 characters.
     """
-    resolved = _resolve(name, file, environ)
+    resolved = stored_passphrase(sources, environ) or _asked()
     check_length(resolved.passphrase)
     return resolved
+
+
+def stored_passphrase(sources: Sources, environ: Mapping[str, str]) -> Resolved | None:
+    """Return the mesh passphrase from the first source that can do without a person; else None.
+
+    Raises:
+        PassphraseError: that source is unusable.
+    """
+    if sources.file is not None:
+        return _from_file(sources.file)
+    if _is_yes(environ):
+        return _from_keychain(sources.name)
+    if environ.get(VARIABLE):
+        return from_variable(environ, VARIABLE)
+    if sources.configured is not None:
+        return _from_file(sources.configured)
+    default = None if sources.home is None else sources.home / DEFAULT_FILE
+    if default is not None and os.path.lexists(default):
+        return _from_file(default)
+    return None
 
 
 def other_passphrase(
@@ -86,21 +169,13 @@ def prompt_new(what: str) -> Secret:
     return passphrase
 
 
-def _resolve(name: str, file: Path | None, environ: Mapping[str, str]) -> Resolved:
-    if file is None and environ.get(FILE_VARIABLE):
-        file = Path(environ[FILE_VARIABLE]).expanduser()
-    if file is not None:
-        return _from_file(file)
-    if _is_yes(environ):
-        return _from_keychain(name)
-    if environ.get(VARIABLE):
-        return from_variable(environ, VARIABLE)
+def _asked() -> Resolved:
     if _has_terminal():
         return Resolved(Secret(click.prompt("Mesh passphrase", hide_input=True, err=True)))
     raise PassphraseError(
         "there is no passphrase",
         f"give --passphrase-file FILE, or set {FILE_VARIABLE}, {KEYCHAIN_VARIABLE}=1 or {VARIABLE},"
-        " or start from a terminal to be asked",
+        " or run ironmesh setup, or start from a terminal to be asked",
     )
 
 

@@ -5,35 +5,41 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from ironmesh.cli.lines import Line, line_of, notice_line
+from ironmesh.cli.options import json_option
 from ironmesh.cli.output import warn
 from ironmesh.cli.run_config import RunConfig, run_config
-from ironmesh.cli.run_flags import run_flags
+from ironmesh.cli.setting_flags import named_settings_of, setting_flags
 from ironmesh.version import __version__
 
 
 @click.command("run")
-@run_flags
-@click.pass_context
-def run_command(ctx: click.Context, /, **flags: Any) -> None:
+@setting_flags()
+@json_option
+def run_command(*, as_json: bool, **flags: Any) -> None:
     """Run a node until SIGINT or SIGTERM.
 
+    Each flag has an environment variable (IRONMESH_PORT for --port) and a key in
+    ~/.ironmesh/config.toml or nodes/NAME/config.toml there (port = 8765), which count in this
+    order. See what is in force, and why: ironmesh config show.
+
     The mesh passphrase comes from --passphrase-file, else IRONMESH_PASSPHRASE_FILE, else the
-    system's keychain with IRONMESH_PASSPHRASE_KEYCHAIN=1, else IRONMESH_PASSPHRASE, else a prompt.
+    system's keychain with IRONMESH_PASSPHRASE_KEYCHAIN=1, else IRONMESH_PASSPHRASE, else
+    passphrase_file in config.toml, else ~/.ironmesh/passphrase, else a prompt.
     """
     from ironmesh.control.host import run_until_signal
     from ironmesh.observe.logs import LogFormat, logging_to
 
-    given = {ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT}
-    config = run_config(flags, {name for name in flags if ctx.get_parameter_source(name) in given})
-    printer = Printer(as_json=flags["as_json"])
+    settings = named_settings_of(flags)
+    config = run_config(settings, os.environ)
+    printer = Printer(as_json=as_json)
     with logging_to(
-        flags["log_file"], level=flags["log_level"], form=LogFormat(flags["log_format"])
+        settings["log_file"], level=settings["log_level"], form=LogFormat(settings["log_format"])
     ):
         run_until_signal(lambda stopped: _serve(config, printer, stopped))
 

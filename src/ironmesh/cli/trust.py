@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
-from ironmesh.cli.options import HomePath, home_option, json_option, name_option
+from ironmesh.cli.nodes import only_node, running_node
+from ironmesh.cli.options import json_option
 from ironmesh.cli.output import Column, age, clean, local_time, print_json, print_table, warn, who
-from ironmesh.cli.passphrase import KEYS_VARIABLE, mesh_passphrase, other_passphrase
-from ironmesh.config import NodeConfig
+from ironmesh.cli.passphrase import node_passphrases
+from ironmesh.cli.setting_flags import asked_name, setting_flags, settings_of
 from ironmesh.control.api import PinView
-from ironmesh.control.client import ControlClient, choose
+from ironmesh.control.client import ControlClient
 from ironmesh.errors import NotBuiltError, NotRunningError
+from ironmesh.settings.node import node_config
+from ironmesh.settings.resolve import Settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -31,29 +32,20 @@ _COLUMNS: Final = (
 _CAPABILITIES: Final = Column("CAPABILITIES", is_flexible=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """Whose pins: as the options say."""
-
-    name: str | None
-    home: Path
-    passphrase_file: Path | None
-    keys_passphrase_file: Path | None
-    keys_path: Path | None
-    trust_path: Path | None
+_node_flags: Final = setting_flags(
+    "name",
+    "home",
+    "passphrase_file",
+    "keys_passphrase_file",
+    "keys_path",
+    "trust_path",
+    "audit_path",
+)
 
 
 def _node_options(function: Function) -> Function:
-    for option in (
-        click.option("--trust-path", type=HomePath(), envvar="IRONMESH_TRUST_PATH"),
-        click.option("--keys-path", type=HomePath(), envvar="IRONMESH_KEYS_PATH"),
-        click.option("--keys-passphrase-file", type=HomePath()),
-        click.option(
-            "--passphrase-file", type=HomePath(), help="Opens the files of a node that is stopped."
-        ),
-    ):
-        function = option(function)
-    return name_option(home_option(json_option(function)))
+    """Add what says whose pins, and opens the files of a node that is stopped."""
+    return _node_flags(json_option(function))
 
 
 @click.group("trust")
@@ -66,7 +58,7 @@ def trust_group() -> None:
 @_node_options
 def list_command(*, show_caps: bool, as_json: bool, **options: Any) -> None:
     """Show every pinned key, and those that are revoked."""
-    pins: list[PinView] = _call(Node(**options), "trust_list")
+    pins: list[PinView] = _call(options, "trust_list")
     if as_json:
         print_json(pins)
         return
@@ -86,7 +78,7 @@ def list_command(*, show_caps: bool, as_json: bool, **options: Any) -> None:
 @_node_options
 def show_command(peer: str, *, as_json: bool, **options: Any) -> None:
     """Show all that is known of PEER, a name or node id."""
-    pin: PinView = _call(Node(**options), "trust_show", who=peer)
+    pin: PinView = _call(options, "trust_show", who=peer)
     if as_json:
         print_json(pin)
         return
@@ -119,7 +111,7 @@ def pin_command(
 ) -> None:
     """Trust PUBLIC_KEY (base64, as `ironmesh keys info` shows it) as the peer NAME."""
     pin: PinView = _call(
-        Node(**options),
+        options,
         "trust_pin",
         public_key_b64=public_key,
         name=peer_name,
@@ -134,7 +126,7 @@ def pin_command(
 @_node_options
 def revoke_command(peer: str, reason: str, *, as_json: bool, **options: Any) -> None:
     """Bar the key of PEER, a name or node id, for good; its session ends."""
-    pin: PinView = _call(Node(**options), "trust_revoke", who=peer, reason=reason)
+    pin: PinView = _call(options, "trust_revoke", who=peer, reason=reason)
     _tell("revoked", pin, as_json=as_json, name="" if peer == pin.node_id else peer)
 
 
@@ -143,38 +135,28 @@ def revoke_command(peer: str, reason: str, *, as_json: bool, **options: Any) -> 
 @_node_options
 def forget_command(peer: str, *, as_json: bool, **options: Any) -> None:
     """Remove the pin of PEER, a name or node id: its next contact is a first one."""
-    pin: PinView = _call(Node(**options), "trust_forget", who=peer)
+    pin: PinView = _call(options, "trust_forget", who=peer)
     _tell("forgotten", pin, as_json=as_json)
 
 
-def _call(node: Node, call: str, /, **params: Any) -> Any:
+def _call(options: dict[str, Any], call: str, /, **params: Any) -> Any:
     """Ask the running node; if it does not run, do the same on its files."""
+    settings = settings_of(options)
     try:
-        running = choose(node.home, node.name)
+        running = running_node(settings.home, asked_name(settings))
     except (NotRunningError, NotBuiltError):
-        return _call_offline(node, call, params)
+        return _call_offline(settings_of(options, only_node), call, params)
     with ControlClient.connect(running.path) as client:
         return client.call(call, **params)
 
 
-def _call_offline(node: Node, call: str, params: dict[str, Any]) -> Any:
-    from ironmesh.cli.keys import only_node
+def _call_offline(settings: Settings, call: str, params: dict[str, Any]) -> Any:
     from ironmesh.control.offline import OfflineTrust
 
-    name = node.name or only_node(node.home)
-    mesh = mesh_passphrase(name, node.passphrase_file, os.environ)
-    keys = other_passphrase(node.keys_passphrase_file, os.environ, KEYS_VARIABLE)
-    config = NodeConfig(
-        name=name,
-        passphrase=mesh.passphrase,
-        home=node.home,
-        keys_passphrase=keys.passphrase if keys else None,
-        keys_path=node.keys_path,
-        trust_path=node.trust_path,
-    )
-    with OfflineTrust(config) as trust:
+    found = node_passphrases(settings, os.environ)
+    with OfflineTrust(node_config(settings, found.secrets)) as trust:
         result = getattr(trust, call)(**params)
-        for notice in (*mesh.warnings, *(keys.warnings if keys else ()), *trust.take_notices()):
+        for notice in (*found.warnings, *trust.take_notices()):
             warn(notice)
     return result
 

@@ -6,11 +6,21 @@ import pytest
 from tests.support import fake_keyring
 
 from ironmesh.cli import passphrase as sources
-from ironmesh.cli.passphrase import mesh_passphrase, other_passphrase, prompt_new
+from ironmesh.cli.passphrase import Sources, other_passphrase, prompt_new
 from ironmesh.errors import PassphraseError
+from ironmesh.settings.resolve import resolve
+from ironmesh.settings.sources import Found, Level, Origin
 from ironmesh.types import Secret
 
 ASKED = "from the prompt, long"
+
+
+def mesh_passphrase(name, file, environ):
+    """Return the passphrase of a node that is told its name and, perhaps, a file by flags."""
+    flags = {"name": Found(name, Origin(Level.FLAG, "--name"))}
+    if file is not None:
+        flags["passphrase_file"] = Found(file, Origin(Level.FLAG, "--passphrase-file"))
+    return sources.mesh_passphrase(Sources.of(resolve(flags, environ)), environ)
 
 
 @pytest.fixture
@@ -34,7 +44,20 @@ def secret_file(path, text="from the first file"):
 
 
 @pytest.fixture
-def everything(tmp_path, monkeypatch):
+def home(tmp_path, monkeypatch):
+    """A home folder with a passphrase in it, and another one that a configuration file names."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / ".ironmesh"
+    folder.mkdir(mode=0o700)
+    secret_file(folder / "passphrase", "from the home folder")
+    secret_file(folder / "configured", "from the configured file")
+    (folder / "config.toml").write_text('passphrase_file = "configured"')
+    (folder / "config.toml").chmod(0o600)
+    return folder
+
+
+@pytest.fixture
+def everything(home, tmp_path, monkeypatch):
     """Every source at once: in the order in which they count."""
     backend = fake_keyring.install(monkeypatch, fake_keyring.Backend())
     backend.entries["ironmesh", "alice"] = "from the keychain"
@@ -47,13 +70,15 @@ def everything(tmp_path, monkeypatch):
     return flag, environ
 
 
-def test_the_sources_count_in_their_order(everything, terminal):
+def test_the_sources_count_in_their_order(everything, home, terminal):
     flag, environ = everything
     terminal.append(ASKED)
     found = []
-    for taken_away in (None, "FLAG", *list(environ)):
+    for taken_away in (None, "FLAG", *list(environ), "config.toml", "passphrase"):
         if taken_away == "FLAG":
             flag = None
+        elif taken_away in {"config.toml", "passphrase"}:
+            (home / taken_away).unlink()
         environ.pop(taken_away, None)
         found.append(mesh_passphrase("alice", flag, environ).passphrase.reveal().decode())
     assert found == [
@@ -61,8 +86,24 @@ def test_the_sources_count_in_their_order(everything, terminal):
         "from the env's file",
         "from the keychain",
         "from the environment",
+        "from the configured file",
+        "from the home folder",
         ASKED,
     ]
+
+
+def test_a_configured_file_that_is_missing_is_an_error_and_not_the_next_source(home):
+    (home / "configured").unlink()
+    with pytest.raises(PassphraseError, match="there is no passphrase file"):
+        mesh_passphrase("alice", None, {})
+
+
+def test_a_dangling_link_in_the_home_folder_is_an_error(home):
+    (home / "config.toml").unlink()
+    (home / "passphrase").unlink()
+    (home / "passphrase").symlink_to("nowhere")
+    with pytest.raises(PassphraseError):
+        mesh_passphrase("alice", None, {})
 
 
 def test_without_any_source_the_error_lists_them():

@@ -26,8 +26,8 @@ def parse(monkeypatch):
     def call(*arguments, name=("--name", "alice")):
         made = []
 
-        def note(flags, explicit):
-            made.append(run_config(flags, explicit))
+        def note(settings, environ):
+            made.append(run_config(settings, environ))
             raise click.Abort
 
         monkeypatch.setattr(run_module, "run_config", note)
@@ -102,6 +102,9 @@ def test_the_environment_is_read(parse, monkeypatch, tmp_path):
         (["--allow-legacy"], LegacyMode.ALL, set()),
         (["--allow-legacy=bob,carol"], LegacyMode.NAMED, {"bob", "carol"}),
         (["--allow-legacy", "--no-mdns"], LegacyMode.ALL, set()),
+        (["--legacy", "off"], LegacyMode.OFF, set()),
+        (["--legacy", "named", "--legacy-names", "bob"], LegacyMode.NAMED, {"bob"}),
+        (["--allow-legacy=bob", "--legacy-names", "zoe"], LegacyMode.NAMED, {"zoe"}),
     ],
 )
 def test_who_may_speak_the_old_wire(parse, arguments, mode, names):
@@ -198,7 +201,7 @@ def test_profile_dev_is_open_on_this_machine_only(parse):
 def test_a_flag_overrides_profile_dev_with_a_warning(parse):
     made = parse("--profile", "dev", "--bind", "10.0.0.1")
     assert made.node.bind == "10.0.0.1"
-    assert "--bind overrides --profile dev" in made.warnings
+    assert "--bind overrides the profile dev" in made.warnings
 
 
 @pytest.mark.parametrize("flag", ["--open-discovery", "--allow-plaintext-ws"])
@@ -207,7 +210,7 @@ def test_profile_secure_refuses_insecure_flags_unless_forced(parse, ironmesh, fl
     assert result.code == 1
     assert "--force" in result.err
     made = parse("--profile", "secure", flag, "--force")
-    assert f"{flag} overrides --profile secure" in made.warnings
+    assert f"{flag} overrides the profile secure" in made.warnings
 
 
 def test_profile_secure_keeps_tls_and_says_what_it_lacks(parse):

@@ -184,3 +184,13 @@ def test_waiting_for_a_lock_ends_with_an_error_that_names_it(tmp_path: Path) -> 
         files.exclusive(lock, timeout_s=0.01),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_open"), [(0o600, False), (0o644, False), (0o620, True), (0o602, True)]
+)
+def test_a_file_that_others_may_change_is_told_apart(tmp_path, mode, is_open):
+    path = tmp_path / "file"
+    path.touch()
+    path.chmod(mode)
+    assert files.is_writable_by_others(path) is is_open
