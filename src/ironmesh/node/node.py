@@ -271,14 +271,14 @@ class Node:
     async def stop(self) -> None:
         """Say goodbye, stop everything, and free port, files and lock. May be called twice."""
         self._state = NodeState.STOPPED
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.gather(self._starting, return_exceptions=True)
         if self._stopping is None:
             self._stopping = asyncio.ensure_future(self._stop())
         await asyncio.shield(self._stopping)
 
     async def _stop(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
         parts = self._parts
         try:
             if parts is not None:
