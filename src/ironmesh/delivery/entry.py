@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Final
 
 from ironmesh.delivery.records import OutboxRow, UpdateOutbox
-from ironmesh.types import PRIORITIES, MessagePriority
+from ironmesh.types import PRIORITIES
 from ironmesh.wire.receipts import split_id
 
 RANKS: Final = {priority: rank for rank, priority in enumerate(PRIORITIES)}
@@ -69,7 +69,7 @@ class Entry:
         self.expires_at = expires_at
         self.payload = payload
         self.number = split_id(row.id)[1]
-        self.rank = RANKS[MessagePriority(row.priority)]
+        self.rank = RANKS[row.priority]
         self.stage = Stage.ACCEPTED
         self.is_fresh = True
         """It was not transmitted in this run."""

@@ -92,17 +92,18 @@ class Lane:
         """Count an entry and its number."""
         self.count += 1
         self.size_bytes += entry.row.size_bytes
-        if entry.payload is not None:
-            self.cached_bytes += entry.row.size_bytes
         if entry.row.id[: len(self.epoch)] == self.epoch:
             self._ledger.append(entry)
 
     def saved(self, entry: Entry) -> None:
         """An entry is on disk."""
-        entry.is_saved = True
         self.saved_next = max(self.saved_next, entry.number + 1)
-        if self.link is None or self.cached_bytes > self._limits.cache_bytes:
-            self.uncache(entry)
+        room = self._limits.cache_bytes - self.cached_bytes
+        if self.link is None or entry.row.size_bytes > room:
+            entry.payload = None
+        if entry.payload is not None:
+            self.cached_bytes += entry.row.size_bytes
+        entry.is_saved = True
 
     def leave(self, entry: Entry, stage: Stage = Stage.ENDED) -> None:
         """Take an entry out of queue and count."""
@@ -118,9 +119,9 @@ class Lane:
 
     def uncache(self, entry: Entry) -> None:
         """Forget a payload; the store has it."""
-        if entry.payload is not None:
+        if entry.payload is not None and entry.is_saved:
             self.cached_bytes -= entry.row.size_bytes
-            entry.payload = None
+        entry.payload = None
 
     # --- Room --------------------------------------------------------------------------------
 

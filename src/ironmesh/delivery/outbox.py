@@ -145,7 +145,8 @@ class Outbox:
                 self._shelf.saved(entry, actions)
             elif self._shelf.end_saved(entry):
                 cancelled.append(entry)
-        tell_settled(cancelled, OutboxState.CANCELLED, "", actions)
+        if cancelled:
+            tell_settled(cancelled, OutboxState.CANCELLED, "", actions)
         for lane in self._shelf.lanes_of(entries):
             self._sender.pump(lane, now, actions)
             self._sender.offer_floor(lane, now, actions)

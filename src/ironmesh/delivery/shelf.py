@@ -132,14 +132,18 @@ class Shelf:
         """An accepted message is on disk, and so is the end of those that made room for it."""
         lane = self._lanes[entry.row.destination]
         lane.saved(entry)
-        for victim in entry.victims:
+        if entry.victims:
+            self._evict(lane, entry.victims, actions)
+            entry.victims = ()
+        if entry.stage is Stage.ACCEPTED:
+            lane.wait(entry)
+
+    def _evict(self, lane: Lane, victims: Sequence[Entry], actions: list[OutboxAction]) -> None:
+        for victim in victims:
             victim.stage = Stage.ENDED
             lane.gone(victim)
             self._forget(victim)
-        tell_settled(entry.victims, OutboxState.EVICTED, "made room for more urgent ones", actions)
-        entry.victims = ()
-        if entry.stage is Stage.ACCEPTED:
-            lane.wait(entry)
+        tell_settled(victims, OutboxState.EVICTED, "made room for more urgent ones", actions)
 
     # --- Ending ------------------------------------------------------------------------------
 

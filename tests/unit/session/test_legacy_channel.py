@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 from tests.support.legacy import (
     NOW,
     SESSION_KEY,
@@ -35,6 +36,7 @@ from ironmesh.wire.legacy import control, frame, inner
 from ironmesh.wire.legacy.constants import MAX_UNIT_BYTES
 
 ALICE, BOB = settings("alice"), settings("bob")
+PUBLISHED = settings("published", protocol_version="ironmesh/0.6")
 
 
 def _inner_of(unit: Any) -> inner.Inner:
@@ -63,8 +65,8 @@ def test_messages_arrive_in_order_and_whole(
 
 
 def test_a_frame_of_ours_reads_like_a_published_one() -> None:
-    alice, _ = pair(ALICE, BOB)
-    sent = message(ALICE, BOB, b"hi", priority=MessagePriority.HIGH)
+    alice, _ = pair(ALICE, PUBLISHED)
+    sent = message(ALICE, PUBLISHED, b"hi", priority=MessagePriority.HIGH)
     (unit,) = alice.seal([sent], NOW)
     header = frame.split(unit).header
     assert (header.version, header.flags, header.sequence) == (4, 0x0D, 1)
@@ -80,6 +82,34 @@ def test_a_frame_of_ours_reads_like_a_published_one() -> None:
         *("type", "payload", "msg_id", "source", "source_display", "destination", "timestamp"),
         *("priority", "sequence", "retries", "routing", "ttl", "hops"),
     ]
+
+
+def _is_signed_inside(unit: Any) -> bool:
+    said = _inner_of(unit)
+    assert (said.source_signature is UNSET) is (said.source_sig_scheme is UNSET)
+    return said.source_signature is not UNSET
+
+
+def test_only_what_the_peer_may_pass_on_is_signed_twice_between_our_nodes() -> None:
+    alice, bob = pair(ALICE, BOB)
+    carol = settings("carol").identity.node_id
+    sent = [message(ALICE, BOB, destination=to) for to in (alice.link.peer, carol, NodeId("*"))]
+    units = alice.seal(sent, NOW)
+    assert [_is_signed_inside(unit) for unit in units] == [False, True, True]
+    assert bob.open(units[0], NOW).messages
+
+
+def test_a_published_peer_always_gets_the_source_signature() -> None:
+    alice, published = pair(ALICE, PUBLISHED)
+    (unit,) = alice.seal([message(ALICE, PUBLISHED)], NOW)
+    assert _is_signed_inside(unit)
+    assert published.open(unit, NOW).messages
+
+
+def test_a_source_signature_that_is_there_must_check_even_between_our_nodes() -> None:
+    bob = channel(BOB, ALICE)
+    said = says(ALICE.identity, BOB.identity.node_id, source_signature=bytes(64))
+    assert refusals(bob.open(forge(ALICE.identity, says=said), NOW)) == [Refusal.SOURCE_FORGED]
 
 
 @pytest.mark.parametrize("kind", sorted(control.MESH_TYPES))
@@ -112,13 +142,13 @@ def test_an_original_message_may_go_by_way_of_a_neighbour() -> None:
 
 
 def test_the_largest_payload_fits_the_worst_envelope_and_not_a_byte_more() -> None:
-    alice, bob = pair(ALICE, BOB)
+    alice, bob = pair(ALICE, PUBLISHED)
     limit = alice.link.max_payload_bytes
     now = NOW._replace(wall=1767225600.1234567)
     worst = {"type": "😀" * 64, "priority": MessagePriority.CRITICAL}
     assert alice._sealer is not None
     alice._sealer._sequence = 2**48 - 1
-    (unit,) = alice.seal([message(ALICE, BOB, bytes(limit), **worst)], now)
+    (unit,) = alice.seal([message(ALICE, PUBLISHED, bytes(limit), **worst)], now)
     assert MAX_UNIT_BYTES - 4 < len(unit) <= MAX_UNIT_BYTES
     assert len(opened_messages(bob, [unit], now)[0].payload) == limit
     assert limit == sealing.MAX_PAYLOAD_BYTES > 785_000

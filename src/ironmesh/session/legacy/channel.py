@@ -71,7 +71,12 @@ class LegacyChannel:
         self._settings = settings
         self._own_id = settings.identity.node_id
         self._peer_id = claim.node_id
-        self._sealer: Sealer | None = Sealer(settings.identity, key, settings.random)
+        self._sealer: Sealer | None = Sealer(
+            settings.identity,
+            key,
+            settings.random,
+            trusting_peer=claim.node_id if claim.is_ours else None,
+        )
         self._opener: Opener | None = Opener(settings, claim, key, now)
         self._rekey = Rekey(settings, claim, now.mono)
         self._controls: deque[control.Control] = deque()

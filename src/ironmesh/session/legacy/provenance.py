@@ -100,6 +100,7 @@ class Provenance:
                 raise RemoteProtocolError(
                     Refusal.SOURCE_FORGED, "a relayed frame without its source's signature"
                 )
+            # The source is the peer, and its signature over the ciphertext has been checked.
             return
         schemes = self._schemes(inner)
         # Published nodes sign the payload as it travels, 0.9 what a sealed copy holds.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from msgspec import UNSET
+
 from ironmesh.crypto import sodium
 from ironmesh.crypto.identity import Identity
-from ironmesh.types import MessagePriority, Random, Secret
+from ironmesh.types import MessagePriority, NodeId, Random, Secret
 from ironmesh.wire.legacy import frame, inner, source
 from ironmesh.wire.legacy.constants import (
     APPLICATION_TTL,
@@ -28,12 +30,24 @@ class Draft(NamedTuple):
 
 
 class Sealer:
-    """Numbers, signs and encrypts frames; the order of calls is the order on the wire."""
+    """Numbers, signs and encrypts frames; the order of calls is the order on the wire.
 
-    __slots__ = ("_identity", "_key", "_random", "_sequence", "_source")
+    A frame carries two signatures by one key: ours as the originator, inside the ciphertext, and
+    ours as the immediate sender, over the ciphertext. To the node at the other end the second one
+    proves all that the first one does; only who gets the message from a relay needs the first.
 
-    def __init__(self, identity: Identity, key: Secret, random: Random) -> None:
+    Args:
+        trusting_peer: the peer, if it is known to need no inner signature of what is for itself;
+            published nodes take such frames as well, and still get it as they always did.
+    """
+
+    __slots__ = ("_identity", "_key", "_random", "_sequence", "_source", "_trusting_peer")
+
+    def __init__(
+        self, identity: Identity, key: Secret, random: Random, trusting_peer: NodeId | None = None
+    ) -> None:
         self._identity = identity
+        self._trusting_peer = trusting_peer
         self._source = identity.node_id
         self._random = random
         self._key = key
@@ -48,7 +62,7 @@ class Sealer:
         """Return the frame of one message, stamped with `wall` (seconds since 1970)."""
         self._sequence += 1
         own_id, destination = self._source, draft.destination
-        signed = source.signed_v2(own_id, destination, draft.message_id, draft.payload)
+        is_signed_inside = destination != self._trusting_peer
         plaintext = inner.encode(
             inner.Inner(
                 type=draft.type,
@@ -61,8 +75,8 @@ class Sealer:
                 priority=draft.priority.value,
                 sequence=self._sequence,
                 ttl=draft.ttl,
-                source_signature=self._identity.sign(signed),
-                source_sig_scheme=source.SCHEME_V2,
+                source_signature=self._sign_source(draft) if is_signed_inside else UNSET,
+                source_sig_scheme=source.SCHEME_V2 if is_signed_inside else UNSET,
             )
         )
         nonce = self._random(sodium.BOX_NONCE_BYTES)
@@ -74,6 +88,11 @@ class Sealer:
             timestamp_ms=frame.milliseconds(wall),
             message_id_hash=frame.id_hash(draft.message_id),
             priority=draft.priority,
+        )
+
+    def _sign_source(self, draft: Draft) -> bytes:
+        return self._identity.sign(
+            source.signed_v2(self._source, draft.destination, draft.message_id, draft.payload)
         )
 
 

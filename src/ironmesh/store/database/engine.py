@@ -14,7 +14,7 @@ from ironmesh.delivery.records import Snapshot, StoreOp
 from ironmesh.errors import StoreDamagedError, StoreError
 from ironmesh.store.database.faults import is_sync_failure, translated
 from ironmesh.store.database.journal import Notes
-from ironmesh.store.database.loading import load_snapshot
+from ironmesh.store.database.loading import load_snapshot, read_salts
 from ironmesh.store.database.opening import open_database
 from ironmesh.store.database.plan import Plan
 from ironmesh.store.database.pruning import Pruning
@@ -33,14 +33,15 @@ class Engine:
     Args:
         path: the database file.
         data_key: the node's data key, 32 bytes.
+        is_new: there may be none yet; otherwise a missing or empty one is damage.
 
     Raises:
         StoreError: it cannot be opened; nothing was changed.
     """
 
-    def __init__(self, path: Path, data_key: Secret) -> None:
+    def __init__(self, path: Path, data_key: Secret, *, is_new: bool = True) -> None:
         self._path = path
-        self._connection = open_database(path)
+        self._connection = open_database(path, is_new=is_new)
         self._broken: StoreError | None = None
         try:
             self._sealer = _start_opening(self._connection, data_key)
@@ -136,11 +137,6 @@ class Engine:
             "SELECT payload FROM outbox WHERE epoch = ? AND number = ?", (epoch, number)
         ).fetchone()
         return self._sealer.open(identity(b"p", epoch, number), found[0]) if found else None
-
-
-def read_salts(connection: sqlite3.Connection) -> dict[int, bytes]:
-    """Return the salts of all openings, by number."""
-    return dict(connection.execute("SELECT no, salt FROM opening"))
 
 
 def _start_opening(connection: sqlite3.Connection, data_key: Secret) -> Sealer:

@@ -52,7 +52,7 @@ def load_snapshot(connection: sqlite3.Connection, opener: Opener) -> Snapshot:
         epochs=tuple(_epoch_records(connection, epochs)),
         unhandled=tuple(_inbox_row(values, opener) for values in unhandled),
         sources=tuple(_sources(connection, opener)),
-        foreign=tuple(_foreign(connection, opener)),
+        foreign=tuple(_foreign(connection, opener).values()),
         next_sequence=next_sequence(connection),
     )
 
@@ -61,6 +61,11 @@ def read_epochs(connection: sqlite3.Connection, opener: Opener) -> dict[int, tup
     """Return destination and epoch (8 bytes) of all our numberings, by row."""
     rows = connection.execute("SELECT no, sealed FROM epoch ORDER BY no")
     return {row: _name(opener.open(identity(b"e", row), sealed)) for row, sealed in rows}
+
+
+def read_salts(connection: sqlite3.Connection) -> dict[int, bytes]:
+    """Return the salts of all openings, by number."""
+    return dict(connection.execute("SELECT no, salt FROM opening"))
 
 
 def next_sequence(connection: sqlite3.Connection) -> int:
@@ -110,7 +115,9 @@ def _inbox_row(values: tuple[Any, ...], opener: Opener) -> InboxRow:
 def _epoch_records(
     connection: sqlite3.Connection, epochs: dict[int, tuple[NodeId, bytes]]
 ) -> Iterator[EpochRecord]:
-    for row, last in connection.execute("SELECT no, last FROM epoch ORDER BY no"):
+    """Of each destination the numbering that is in use: the one made last."""
+    rows = connection.execute("SELECT max(no), last FROM epoch GROUP BY peer ORDER BY max(no)")
+    for row, last in rows:
         yield EpochRecord(*epochs[row], int.from_bytes(last) + 1)
 
 
@@ -129,10 +136,14 @@ def _sources(connection: sqlite3.Connection, opener: Opener) -> Iterator[SourceR
         )
 
 
-def _foreign(connection: sqlite3.Connection, opener: Opener) -> Iterator[ForeignId]:
-    for arrived, sealed in connection.execute("SELECT arrived, sealed FROM foreign_id ORDER BY no"):
-        data = opener.open(b"f", sealed)
-        yield ForeignId(node_id(data[_NODE_BYTES:]), MessageId(data[:_NODE_BYTES]), arrived)
+def _foreign(connection: sqlite3.Connection, opener: Opener) -> dict[bytes, ForeignId]:
+    """Return the ids of published nodes; of one that came twice, when it came last."""
+    rows = connection.execute("SELECT arrived, sealed FROM foreign_id ORDER BY no")
+    opened = ((opener.open(b"f", sealed), arrived) for arrived, sealed in rows)
+    return {
+        data: ForeignId(node_id(data[_NODE_BYTES:]), MessageId(data[:_NODE_BYTES]), arrived)
+        for data, arrived in opened
+    }
 
 
 def _name(data: bytes) -> tuple[NodeId, bytes]:

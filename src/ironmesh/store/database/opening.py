@@ -11,7 +11,7 @@ from typing import Final
 from ironmesh.errors import FileRefusedError, StoreError
 from ironmesh.files import make_private_dir, open_for_append
 from ironmesh.store.database.faults import damaged, translated
-from ironmesh.store.database.schema import migrate
+from ironmesh.store.database.schema import check_version, migrate
 
 OLDEST_SQLITE: Final = (3, 33, 0)
 """The first one with UPDATE ... FROM."""
@@ -21,7 +21,6 @@ CACHE_KIB: Final = 4_096
 STATEMENTS: Final = 512
 
 _SETTINGS: Final = (
-    "PRAGMA auto_vacuum = INCREMENTAL",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     # macOS: fsync alone does not reach the disk.
@@ -38,8 +37,12 @@ _WAL_HEADER: Final = struct.Struct(">8I")
 _WAL_MAGICS: Final = {0x377F0682: "<", 0x377F0683: ">"}
 
 
-def open_database(path: Path) -> sqlite3.Connection:
-    """Open, or make, the database for its one writer. Call it in the thread that uses it.
+def open_database(path: Path, *, is_new: bool) -> sqlite3.Connection:
+    """Open the database for its one writer. Call it in the thread that uses it.
+
+    Args:
+        path: the file.
+        is_new: there may be none yet, and then it is made.
 
     Raises:
         StoreFullError: the disk is full.
@@ -51,7 +54,7 @@ def open_database(path: Path) -> sqlite3.Connection:
             f"SQLite {sqlite3.sqlite_version} is too old", "use a Python with SQLite 3.33 or newer"
         )
     try:
-        _check_files(path)
+        _check_files(path, is_new=is_new)
     except FileRefusedError as error:
         raise StoreError(error.what, error.fix) from error
     except OSError as error:
@@ -62,21 +65,37 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
-    """Open the database beside its writer, to read.
+    """Open the database, which exists, to read it; its writer may be at work.
 
     Raises:
+        StoreError: it is damaged, of another version, or not a database of ours.
         sqlite3.Error: it cannot be opened.
     """
-    # No look at the file here: closing any handle of it would drop the locks of this process.
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    # The file itself is not opened here: closing it would drop the locks that this process has.
+    _check_wal(path, _beside(path, "-wal"))
+    # Not mode=ro: without its writer, a database with a log can only be read where files beside it
+    # can be made.
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None
+    )
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        check_version(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
-def _check_files(path: Path) -> None:
+def _check_files(path: Path, *, is_new: bool) -> None:
     make_private_dir(path.parent)
     wal = _beside(path, "-wal")
-    for existing in (wal, _beside(path, "-shm")):
+    for existing in (path, wal, _beside(path, "-shm")):
         if existing.is_symlink() or existing.exists():
             os.close(open_for_append(existing))
+    # A database is never empty once there is a log: SQLite would remove the log then.
+    if not (is_new and _size(wal) == 0) and _size(path) == 0:
+        raise damaged(path, "it is empty or missing")
     _check_wal(path, wal)
     # Made here with its mode, which SQLite then gives to the files beside it.
     os.close(open_for_append(path))
@@ -113,6 +132,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise translated(error, path) from error
     try:
+        if connection.execute("PRAGMA page_count").fetchone() == (0,):
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         for setting in _SETTINGS:
             connection.execute(setting).fetchall()
         migrate(connection)
@@ -126,6 +147,13 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _beside(path: Path, suffix: str) -> Path:

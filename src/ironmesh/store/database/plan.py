@@ -21,6 +21,7 @@ from ironmesh.delivery.records import (
     PutInbox,
     PutOutbox,
     SetFloor,
+    ShiftClock,
     StoreOp,
     UpdateOutbox,
 )
@@ -54,6 +55,12 @@ _PUT_INBOX: Final = (
 _PUT_ARRIVED: Final = "INSERT OR IGNORE INTO arrived (source, number) VALUES {rows}"
 _PUT_FOREIGN: Final = "INSERT INTO foreign_id (arrived, sealed) VALUES {rows}"
 _MARK_HANDLED: Final = "UPDATE inbox SET handled = arrived WHERE sequence IN ({rows})"
+
+_SHIFT: Final = (
+    "UPDATE outbox SET as_of = as_of + ? WHERE ended IS NULL",
+    "UPDATE source SET used = used + ?",
+    "UPDATE foreign_id SET arrived = arrived + ?",
+)
 
 
 class Plan:
@@ -95,6 +102,7 @@ class Plan:
             SetFloor: self._set_floor,
             ForgetEpochs: self._forget,
             PruneHistory: self._prune,
+            ShiftClock: self._shift,
         }
 
     def run(self, batches: Iterable[Sequence[StoreOp]]) -> None:
@@ -186,6 +194,12 @@ class Plan:
     def _prune(self, operation: PruneHistory) -> None:
         self._flush()
         self._pruning.start_history(operation.before_wall)
+
+    def _shift(self, operation: ShiftClock) -> None:
+        self._flush()
+        for statement in _SHIFT:
+            self._connection.execute(statement, (operation.shift_s,))
+        self._pruning.shift(operation.shift_s)
 
     # --- Carrying out ------------------------------------------------------------------------
 

@@ -31,6 +31,11 @@ class Pruning:
         self._foreign_before = before
         self._remove_foreign(before)
 
+    def shift(self, shift_s: float) -> None:
+        """The wall clock was moved, and with it when ids of published nodes arrived."""
+        if self._foreign_before is not None:
+            self._foreign_before += shift_s
+
     @property
     def is_due(self) -> bool:
         """Something is left to do."""

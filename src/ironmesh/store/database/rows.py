@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ironmesh.delivery.records import InboxRow, OutboxState
@@ -67,6 +68,7 @@ def split_id(message_id: MessageId) -> tuple[bytes, bytes]:
     return message_id[:EPOCH_BYTES], message_id[EPOCH_BYTES:]
 
 
+@lru_cache(maxsize=256)
 def outbox_head(message_type: str, priority: MessagePriority) -> bytes:
     """Encode what only the node itself may know of a message of ours."""
     return bytes((_PRIORITY_NUMBERS[priority],)) + message_type.encode()

@@ -94,10 +94,7 @@ def migrate(
     if _pragma(connection, "application_id") != APPLICATION_ID and not _is_empty(connection):
         raise StoreError("it is a database of another program", "move it away")
     if version > len(migrations):
-        raise StoreError(
-            f"a newer IronMesh wrote it (version {version}, ours is {len(migrations)})",
-            "upgrade ironmesh; nothing was changed",
-        )
+        raise _too_new(version, len(migrations))
     for number in range(version, len(migrations)):
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -109,6 +106,29 @@ def migrate(
         except BaseException:
             connection.rollback()
             raise
+
+
+def check_version(connection: sqlite3.Connection) -> None:
+    """Make sure that a database can be read as it is.
+
+    Raises:
+        StoreError: it is another program's, or not of our version.
+        sqlite3.Error: it cannot be read.
+    """
+    version = _pragma(connection, "user_version")
+    if _pragma(connection, "application_id") != APPLICATION_ID:
+        raise StoreError("it is not a message store", "name another folder")
+    if version > len(MIGRATIONS):
+        raise _too_new(version, len(MIGRATIONS))
+    if version < len(MIGRATIONS):
+        raise StoreError("an older IronMesh wrote it", "start the node once")
+
+
+def _too_new(version: int, ours: int) -> StoreError:
+    return StoreError(
+        f"a newer IronMesh wrote it (version {version}, ours is {ours})",
+        "upgrade ironmesh; nothing was changed",
+    )
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

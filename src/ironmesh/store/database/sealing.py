@@ -16,14 +16,14 @@ import hashlib
 import itertools
 import struct
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from ironmesh.crypto import sodium
 from ironmesh.errors import StoreDamagedError
 from ironmesh.types import Secret
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 SALT_BYTES: Final = 32
 PSEUDONYM_BYTES: Final = 16
@@ -56,8 +56,6 @@ class Opener:
         Raises:
             StoreDamagedError: it was changed, moved, or sealed under another data key.
         """
-        from cryptography.exceptions import InvalidTag
-
         nonce = sealed[: _NONCE.size]
         try:
             number, _count = _NONCE.unpack(nonce)
@@ -70,8 +68,6 @@ class Opener:
             ) from error
 
     def _cipher(self, number: int, salt: bytes) -> ChaCha20Poly1305:
-        from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-
         key = sodium.derive(self._root.reveal(), f"opening {number} {salt.hex()}")
         self._ciphers[number] = cipher = ChaCha20Poly1305(key)
         return cipher

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from ironmesh.delivery.records import MarkHandled, Snapshot, StoreOp
+from ironmesh.delivery.records import MarkHandled, OutboxRow, Snapshot, StoreOp
 from ironmesh.errors import StoreError
+from ironmesh.store.database.entries import Direction, HistoryEntry, SentMessage
 from ironmesh.store.database.journal import Journal, boot_id
 from ironmesh.store.database.writer import Writer
 from ironmesh.types import MessageId, NodeId, Secret
 
 if TYPE_CHECKING:
     from ironmesh.store.database.engine import Engine
+    from ironmesh.store.database.queries import Reader
+
+T = TypeVar("T")
 
 DATABASE: Final = "messages.db"
 JOURNAL: Final = "handled.journal"
@@ -46,8 +51,8 @@ class SqliteStore:
         if self._writer is not None:
             raise StoreError("the message store is open already", "load it once")
         writer = Writer(self._open)
-        await writer.start()
         try:
+            await writer.start()
             notes = self._journal.read()
             snapshot = await writer.call(lambda engine: engine.load(notes))
             self._journal.start()
@@ -95,6 +100,50 @@ class SqliteStore:
         """
         self._journal.note_completed(sequence)
 
+    async def history(
+        self,
+        *,
+        peer: NodeId | None = None,
+        direction: Direction | None = None,
+        since_wall: float = 0.0,
+        limit: int = 100,
+    ) -> list[HistoryEntry]:
+        """Return messages of both directions, the newest first.
+
+        Args:
+            peer: only those to or from this node.
+            direction: only those that went this way.
+            since_wall: only those accepted or arrived since, seconds since 1970.
+            limit: at most so many, and at most 10,000.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        return await self._ask(
+            lambda reader: reader.history(
+                peer=peer, direction=direction, since_wall=since_wall, limit=limit
+            )
+        )
+
+    async def outbox(
+        self, *, destination: NodeId | None = None, limit: int = 10_000
+    ) -> list[OutboxRow]:
+        """Return messages of ours that have not ended, the oldest first.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        return await self._ask(lambda reader: reader.outbox(destination=destination, limit=limit))
+
+    async def sent(self, message_id: MessageId) -> SentMessage | None:
+        """Return a message of ours, ended or not; None if there is none of this id.
+
+        Raises:
+            StoreError: the database cannot be read.
+            ValueError: the id is not 16 bytes long.
+        """
+        return await self._ask(lambda reader: reader.sent(message_id))
+
     async def close(self) -> None:
         """Finish what was committed and free every file; a second call does nothing."""
         writer, self._writer = self._writer, None
@@ -107,8 +156,22 @@ class SqliteStore:
             raise StoreError("the message store is not open", "load it first")
         return self._writer
 
+    async def _ask(self, question: Callable[[Reader], T]) -> T:
+        """Answer a question in a thread of its own, with all that was committed before."""
+        from ironmesh.store.database.queries import open_reader
+
+        self._opened()
+
+        def answer() -> T:
+            with open_reader(self._folder / DATABASE, self._data_key) as reader:
+                return question(reader)
+
+        return await asyncio.to_thread(answer)
+
     def _open(self) -> Engine:
         # Imported in the thread: SQLite and the cipher cost a start what only a store needs.
         from ironmesh.store.database.engine import Engine
 
-        return Engine(self._folder / DATABASE, self._data_key)
+        path, journal = self._folder / DATABASE, self._folder / JOURNAL
+        # The journal is made after the tables: it cannot be older than the database.
+        return Engine(path, self._data_key, is_new=not journal.exists())

@@ -9,6 +9,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.stores import (
+    BOB,
+    CAROL,
+    DATA_KEY,
+    EPOCH,
+    WALL,
+    inbox_row,
+    message_id,
+    outbox_row,
+    put_inbox,
+    put_outbox,
+)
 
 from ironmesh.delivery.records import (
     DeliveryStore,
@@ -28,18 +40,6 @@ from ironmesh.delivery.records import (
 from ironmesh.errors import StoreError
 from ironmesh.store.database import SqliteStore
 from ironmesh.types import MessagePriority
-from tests.support.stores import (
-    BOB,
-    CAROL,
-    DATA_KEY,
-    EPOCH,
-    WALL,
-    inbox_row,
-    message_id,
-    outbox_row,
-    put_inbox,
-    put_outbox,
-)
 
 
 @asynccontextmanager
