@@ -309,6 +309,12 @@ class FaultyConnection:
             if not self.is_silent:
                 return unit
 
+    async def receive_many(self) -> list[Unit]:
+        while True:
+            units = await self._inner.receive_many()
+            if not self.is_silent:
+                return units
+
     async def close(self, code: int = 1000) -> None:
         self.may_send.set()
         if self.is_silent:

@@ -24,11 +24,16 @@ _log = logging.getLogger("ironmesh.node")
 
 MAX_FOUND_TARGETS: Final = 256
 """Names that discovery may make us dial; more are not followed."""
+MAX_ADDRESSES: Final = 16
+MAX_ANNOUNCED_ADDRESSES: Final = 8
+"""Of one announcement: it cannot push out what other announcements of the name said."""
 
 _MAY_BE_PLAIN: Final = frozenset(
     {ConnectFailure.NOT_TLS, ConnectFailure.NOT_WEBSOCKET, ConnectFailure.TIMED_OUT}
 )
 """Somebody is there, who may speak the other of wss and ws."""
+_SOMEBODY_ELSE: Final = frozenset({Refusal.IDENTITY_CHANGED, Refusal.UNEXPECTED_IDENTITY})
+"""Whom we wanted may be at another address: announcements are not authenticated."""
 
 
 @dataclass(slots=True, eq=False)
@@ -47,8 +52,26 @@ class Target:
     failures: int = 0
     first: int = 0
     """Which address is tried first: after a refusal the next one, it may be another machine."""
+    answered_at: Endpoint | None = None
+    """Where the last session was."""
+    is_announced: bool = True
     poked: asyncio.Event = field(default_factory=asyncio.Event)
     """Something changed: try now."""
+
+    def learn(self, announced: tuple[Endpoint, ...]) -> bool:
+        """Add announced addresses, which are tried first; tell whether that changed anything.
+
+        Anybody can announce this name, so earlier addresses are kept, before all where the peer
+        answered last.
+        """
+        is_news = not self.is_announced or not set(announced) <= set(self.endpoints)
+        self.is_announced = True
+        if is_news:
+            kept = [endpoint for endpoint in self.endpoints if endpoint not in announced]
+            kept.sort(key=lambda endpoint: endpoint != self.answered_at)
+            self.endpoints = (*announced[:MAX_ANNOUNCED_ADDRESSES], *kept)[:MAX_ADDRESSES]
+            self.first = 0
+        return is_news
 
     def in_turn(self) -> tuple[Endpoint, ...]:
         """Return its addresses in the order in which they are tried."""
@@ -155,8 +178,7 @@ class Dialer:
             )
             self._by_name[peer.name] = target
             self._start(target)
-        elif target.endpoints != peer.endpoints:
-            target.endpoints = peer.endpoints
+        elif target.learn(peer.endpoints):
             target.failures = 0
             target.poked.set()
         else:
@@ -166,6 +188,8 @@ class Dialer:
     def lost(self, name: str) -> None:
         """Discovery no longer sees a node; a session with it goes on."""
         _log.debug("%s is no longer announced", name)
+        if name in self._by_name:
+            self._by_name[name].is_announced = False
 
     def _tell_denied(self, name: str) -> None:
         if name not in self._told_denied and len(self._told_denied) < MAX_FOUND_TARGETS:
@@ -242,20 +266,35 @@ class Dialer:
         return self._links.by_name(target.name) if target.name else None
 
     async def _dial(self, target: Target) -> Link:
-        error: ConnectError | None = None
+        error: ConnectError | HandshakeError | None = None
         for endpoint in target.in_turn():
-            for use_tls in self._schemes(target):
-                try:
-                    connection = await self._transport.dial(endpoint, use_tls=use_tls)
-                except ConnectError as failure:
-                    error = error or failure
-                    if failure.failure not in _MAY_BE_PLAIN:
-                        break
-                    continue
-                link = await self._sessions.open(connection, None)
-                target.uses_tls = use_tls
+            try:
+                link = await self._dial_endpoint(target, endpoint)
+            except ConnectError as failure:
+                error = error or failure
+            except HandshakeError as refusal:
+                if refusal.reason not in _SOMEBODY_ELSE:
+                    raise
+                error = refusal
+            else:
+                target.answered_at = endpoint
                 return link
         raise error or ConnectError(f"no address of {target.label} is known")
+
+    async def _dial_endpoint(self, target: Target, endpoint: Endpoint) -> Link:
+        error: ConnectError | None = None
+        for use_tls in self._schemes(target):
+            try:
+                connection = await self._transport.dial(endpoint, use_tls=use_tls)
+            except ConnectError as failure:
+                error = error or failure
+                if failure.failure not in _MAY_BE_PLAIN:
+                    break
+                continue
+            link = await self._sessions.open(connection, None)
+            target.uses_tls = use_tls
+            return link
+        raise error or ConnectError(f"{target.label} cannot be dialled")
 
     def _schemes(self, target: Target) -> tuple[bool, ...]:
         if not self._allow_plaintext:

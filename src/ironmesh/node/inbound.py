@@ -46,6 +46,8 @@ class Inbound:
         is_ours = link.info.is_ours
         kept: list[Message] = []
         for message in messages:
+            if not link.is_listening:
+                return
             if message.type == MessageType.CAPABILITY_ANNOUNCE:
                 self._capabilities.received(link, message.payload)
             elif message.type == MessageType.ACK and is_ours:

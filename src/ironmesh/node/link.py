@@ -167,6 +167,11 @@ class Link:
         return self.state is LinkState.ONLINE
 
     @property
+    def is_listening(self) -> bool:
+        """What the peer sends is still taken."""
+        return self._is_listening
+
+    @property
     def is_full(self) -> bool:
         """Whoever has more to send waits for room."""
         return self._queue.is_full
@@ -284,18 +289,38 @@ class Link:
     async def _read(self) -> str:
         try:
             while True:
-                unit = await self._connection.receive()
-                self.traffic.bytes_received += len(unit)
-                if self._is_listening:
-                    await self._take(self._channel.open(unit, self._clock.now()))
+                units = await self._connection.receive_many()
+                self.traffic.bytes_received += sum(map(len, units))
+                await self._take(units)
         except ConnectionClosed as error:
             return self._reason or error.what
         except RemoteProtocolError as error:
             return self._reason or str(error)
 
-    async def _take(self, opened: Opened) -> None:
+    async def _take(self, units: list[Unit]) -> None:
+        """Open what arrived, and hand over in one go the messages that follow one another."""
+        messages: list[Message] = []
+        now = self._clock.now()
+        for unit in units:
+            if not self._is_listening:
+                return
+            try:
+                opened = self._channel.open(unit, now)
+            except RemoteProtocolError:
+                await self._deliver(messages)
+                raise
+            if opened.events or not opened.messages:
+                await self._deliver(messages)
+                messages = []
+                now = self._clock.now()
+                self._take_control(opened, now.mono)
+            messages += opened.messages
+        await self._deliver(messages)
+
+    def _take_control(self, opened: Opened, now: float) -> None:
+        """Whatever is not a message may give the writer something to do."""
         if opened.messages or not any(isinstance(event, UnitRefused) for event in opened.events):
-            self._hear()
+            self._hear(now)
         for event in opened.events:
             if isinstance(event, PeerAlive):
                 self.rtt_s = event.rtt_s
@@ -304,12 +329,9 @@ class Link:
                 self.close_soon(event.reason or "the peer said goodbye")
             self._owner.link_event(self, event)
         self._wake.set()
-        if opened.messages:
-            self.traffic.messages_received += len(opened.messages)
-            await self._deliver(opened.messages)
 
-    def _hear(self) -> None:
-        self.last_heard_mono = self._clock.now().mono
+    def _hear(self, now: float) -> None:
+        self.last_heard_mono = now
         self._probe_deadline = None
         if not self.has_heard:
             self.has_heard = self.was_confirmed = True
@@ -318,9 +340,14 @@ class Link:
                 self.state = LinkState.ONLINE
                 self._owner.link_confirmed(self)
             self._owner.link_heard(self)
+            self._wake.set()
 
     async def _deliver(self, messages: list[Message]) -> None:
+        if not messages:
+            return
         began = self._delivering_since = self._clock.now().mono
+        self._hear(began)
+        self.traffic.messages_received += len(messages)
         try:
             await self._owner.deliver(self, messages)
         finally:

@@ -71,6 +71,26 @@ class Inbox:
         Raises:
             ConnectionClosed: the connection ended and everything was read.
         """
+        await self._wait()
+        unit = self._units.popleft()
+        self._size -= len(unit)
+        self._tell_room()
+        return unit
+
+    async def get_all(self) -> list[Unit]:
+        """Return all units that wait, at least one.
+
+        Raises:
+            ConnectionClosed: the connection ended and everything was read.
+        """
+        await self._wait()
+        units = list(self._units)
+        self._units.clear()
+        self._size = 0
+        self._tell_room()
+        return units
+
+    async def _wait(self) -> None:
         while not self._units:
             if self._end is not None:
                 raise self._end()
@@ -81,12 +101,11 @@ class Inbox:
                 await self._reader
             finally:
                 self._reader = None
-        unit = self._units.popleft()
-        self._size -= len(unit)
+
+    def _tell_room(self) -> None:
         if self._is_full and self._has_room():
             self._is_full = False
             self._on_room()
-        return unit
 
     def _has_room(self) -> bool:
         return self._size <= self._max_bytes // 2 and len(self._units) <= self._max_units // 2

@@ -60,6 +60,14 @@ class Connection(Protocol):
         """
         ...
 
+    async def receive_many(self) -> list[Unit]:
+        """Return all units that have arrived, in order; waits for the first.
+
+        Raises:
+            ConnectionClosed: the connection ended, and what arrived before was read.
+        """
+        ...
+
     async def close(self, code: int = 1000) -> None:
         """Close it; returns when it is closed, within 1 s. May be called twice."""
         ...

@@ -41,6 +41,9 @@ class _Pipe:
     async def get(self) -> Unit:
         return await self._inbox.get()
 
+    async def get_all(self) -> list[Unit]:
+        return await self._inbox.get_all()
+
     def end(self, error: Callable[[], ConnectionClosed]) -> None:
         if self._end is None:
             self._end = error
@@ -83,6 +86,14 @@ class MemoryConnection:
             ConnectionClosed: either end closed, and everything that was sent before was read.
         """
         return await self._incoming.get()
+
+    async def receive_many(self) -> list[Unit]:
+        """Return all units that have arrived, in order; waits for the first.
+
+        Raises:
+            ConnectionClosed: either end closed, and everything that was sent before was read.
+        """
+        return await self._incoming.get_all()
 
     async def close(self, code: int = NORMAL_CLOSURE) -> None:
         """Close both ends; what was sent before can still be read."""

@@ -110,3 +110,22 @@ def test_full_and_room_alternate_and_full_is_true_to_the_limits(steps: list[byte
         assert events == (["full", "room"] * len(events))[: len(events)]
 
     asyncio.run(play())
+
+
+async def test_all_that_waits_can_be_taken_at_once_and_makes_room() -> None:
+    events: list[str] = []
+    inbox = make_inbox(events, max_units=2)
+    reader = asyncio.create_task(inbox.get_all())
+    await asyncio.sleep(0)
+    inbox.put(b"first")
+    assert await reader == [b"first"]
+    for unit in (b"a", b"b", "c"):
+        inbox.put(unit)
+    assert await inbox.get_all() == [b"a", b"b", "c"]
+    assert events == ["full", "room"]
+    assert not inbox.is_full
+    inbox.put(b"last")
+    inbox.end(closed)
+    assert await inbox.get_all() == [b"last"]
+    with pytest.raises(ConnectionClosed):
+        await inbox.get_all()

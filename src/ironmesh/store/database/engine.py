@@ -136,7 +136,7 @@ class Engine:
         found = self._connection.execute(
             "SELECT payload FROM outbox WHERE epoch = ? AND number = ?", (epoch, number)
         ).fetchone()
-        return self._sealer.open(identity(b"p", epoch, number), found[0]) if found else None
+        return self._sealer.open(b"p" + identity(epoch, number), found[0]) if found else None
 
 
 def _start_opening(connection: sqlite3.Connection, data_key: Secret) -> Sealer:

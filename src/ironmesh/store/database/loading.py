@@ -60,7 +60,7 @@ def load_snapshot(connection: sqlite3.Connection, opener: Opener) -> Snapshot:
 def read_epochs(connection: sqlite3.Connection, opener: Opener) -> dict[int, tuple[NodeId, bytes]]:
     """Return destination and epoch (8 bytes) of all our numberings, by row."""
     rows = connection.execute("SELECT no, sealed FROM epoch ORDER BY no")
-    return {row: _name(opener.open(identity(b"e", row), sealed)) for row, sealed in rows}
+    return {row: _name(opener.open(b"e" + identity(row), sealed)) for row, sealed in rows}
 
 
 def read_salts(connection: sqlite3.Connection) -> dict[int, bytes]:
@@ -82,7 +82,7 @@ def outbox_row(
     """Return the row of `OUTBOX_COLUMNS`."""
     row, number, state, attempts, accepted, lifetime, as_of, ended, size, reason, head = values
     destination, epoch = epochs[row]
-    message_type, priority = read_outbox_head(opener.open(identity(b"o", row, number), head))
+    message_type, priority = read_outbox_head(opener.open(b"o" + identity(row, number), head))
     return OutboxRow(
         id=MessageId(epoch + number),
         destination=destination,
@@ -95,16 +95,16 @@ def outbox_row(
         state=STATES[state],
         attempts=attempts,
         ended_wall=ended,
-        reason=opener.open(identity(b"r", row, number), reason).decode() if reason else "",
+        reason=opener.open(b"r" + identity(row, number), reason).decode() if reason else "",
     )
 
 
 def _inbox_row(values: tuple[Any, ...], opener: Opener) -> InboxRow:
     sequence, arrived, redelivered, sealed_head, payload = values
-    head = read_inbox_head(opener.open(identity(b"i", sequence), sealed_head))
+    head = read_inbox_head(opener.open(b"i" + identity(sequence), sealed_head))
     return InboxRow(
         sequence=sequence,
-        message=head.with_payload(opener.open(identity(b"b", sequence), payload)),
+        message=head.with_payload(opener.open(b"b" + identity(sequence), payload)),
         via=head.via,
         arrived_wall=arrived,
         is_foreign=head.is_foreign,
@@ -129,7 +129,7 @@ def _sources(connection: sqlite3.Connection, opener: Opener) -> Iterator[SourceR
             (row, floor),
         )
         yield SourceRecord(
-            *_name(opener.open(identity(b"s", row), sealed)),
+            *_name(opener.open(b"s" + identity(row), sealed)),
             floor=int.from_bytes(floor),
             numbers=tuple(int.from_bytes(number) for (number,) in numbers),
             used_wall=used,

@@ -131,6 +131,7 @@ class Plan:
     def _outbox_values(
         self, epoch: int, number: bytes, row: OutboxRow, payload: bytes
     ) -> tuple[Any, ...]:
+        row_identity = identity(epoch, number)
         return (
             epoch,
             number,
@@ -142,8 +143,8 @@ class Plan:
             _ended(row.state, row.ended_wall, row.accepted_wall),
             row.size_bytes,
             self._sealed_reason(epoch, number, row.reason),
-            self._seal(identity(b"o", epoch, number), outbox_head(row.type, row.priority)),
-            self._seal(identity(b"p", epoch, number), payload),
+            self._seal(b"o" + row_identity, outbox_head(row.type, row.priority)),
+            self._seal(b"p" + row_identity, payload),
         )
 
     def _update_outbox(self, operation: UpdateOutbox) -> None:
@@ -161,15 +162,15 @@ class Plan:
             message, sequence = row.message, row.sequence
             if sequence in self._handled:
                 self._flush()
-            head = inbox_head(row)
+            head, row_identity = inbox_head(row), identity(sequence)
             self._new_inbox += (
                 sequence,
                 self._pseudonym(b"peer", message.source.encode()),
                 row.arrived_wall,
                 row.is_redelivered,
                 len(message.payload),
-                self._seal(identity(b"i", sequence), head),
-                self._seal(identity(b"b", sequence), message.payload),
+                self._seal(b"i" + row_identity, head),
+                self._seal(b"b" + row_identity, message.payload),
             )
             if row.is_foreign:
                 sealed = self._seal(b"f", head[:32])
@@ -233,7 +234,7 @@ class Plan:
         return values
 
     def _sealed_reason(self, epoch: int, number: bytes, reason: str) -> bytes | None:
-        return self._seal(identity(b"r", epoch, number), reason.encode()) if reason else None
+        return self._seal(b"r" + identity(epoch, number), reason.encode()) if reason else None
 
     def _insert(self, statement: str, width: int, values: list[Any]) -> None:
         step = width * MAX_ROWS

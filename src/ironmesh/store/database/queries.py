@@ -92,7 +92,7 @@ class Reader:
                 (row, number),
             ).fetchone()
             if found is not None:
-                payload = self._opener.open(identity(b"p", row, number), found[-1])
+                payload = self._opener.open(b"p" + identity(row, number), found[-1])
                 return SentMessage(outbox_row(found[:-1], self._epochs, self._opener), payload)
         return None
 
@@ -128,7 +128,7 @@ class Reader:
             (since_wall, *values, limit),
         )
         for sequence, arrived, handled, size, sealed in rows:
-            head = read_inbox_head(self._opener.open(identity(b"i", sequence), sealed))
+            head = read_inbox_head(self._opener.open(b"i" + identity(sequence), sealed))
             yield HistoryEntry(
                 direction=Direction.RECEIVED,
                 id=head.id,

@@ -35,9 +35,9 @@ _INT: Final = struct.Struct(">q")
 _INBOX: Final = struct.Struct(">16s16s16s16sB?Q")
 
 
-def identity(kind: bytes, number: int, rest: bytes = b"") -> bytes:
-    """Return the row identity that a sealed value is bound to."""
-    return kind + _INT.pack(number) + rest
+def identity(number: int, rest: bytes = b"") -> bytes:
+    """Return which row it is; a sealed value is bound to one byte for its kind, and this."""
+    return _INT.pack(number) + rest
 
 
 def node_bytes(node_id: NodeId) -> bytes:

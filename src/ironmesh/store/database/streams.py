@@ -67,7 +67,7 @@ class Epochs:
         name = node_bytes(destination) + epoch
         row = _next_row(self._connection, "SELECT coalesce(max(no), 0) + 1 FROM epoch")
         peer = self._sealer.pseudonym(b"peer", destination.encode())
-        sealed = self._sealer.seal(identity(b"e", row), name)
+        sealed = self._sealer.seal(b"e" + identity(row), name)
         self._connection.execute(
             "INSERT INTO epoch (no, stream, peer, last, sealed) VALUES (?, ?, ?, ?, ?)",
             (row, self._stream(name), peer, bytes(EPOCH_BYTES), sealed),
@@ -155,7 +155,7 @@ class Sources:
         row = _next_row(self._connection, "SELECT coalesce(max(no), 0) + 1 FROM source")
         self._connection.execute(
             "INSERT INTO source (no, stream, floor, used, sealed) VALUES (?, ?, ?, 0, ?)",
-            (row, stream, bytes(EPOCH_BYTES), self._sealer.seal(identity(b"s", row), name)),
+            (row, stream, bytes(EPOCH_BYTES), self._sealer.seal(b"s" + identity(row), name)),
         )
         return row
 

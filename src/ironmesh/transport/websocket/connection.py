@@ -125,6 +125,14 @@ class WebSocketConnection(asyncio.Protocol):
         """
         return await self._inbox.get()
 
+    async def receive_many(self) -> list[Unit]:
+        """Return all units that have arrived, in order; waits for the first.
+
+        Raises:
+            ConnectionClosed: the connection ended, and what arrived before was read.
+        """
+        return await self._inbox.get_all()
+
     async def close(self, code: int = CloseCode.NORMAL_CLOSURE) -> None:
         """Say goodbye in WebSocket's way, and hang up within `CLOSE_TIMEOUT_S` in any case."""
         if self._engine.state is OPEN:
