@@ -90,7 +90,8 @@ class Sessions:
             return
         finally:
             self._admission.settle(connection.info.remote_host)
-        self._confirm(link)
+        if link.was_confirmed:
+            self._confirm(link)
         await self._run(link)
 
     async def open(self, connection: Connection, expected: NodeId | None) -> Link:
@@ -143,8 +144,9 @@ class Sessions:
             self._clock,
             opening=established.units,
             is_outgoing=is_outgoing,
-            # A published server shows its HELLO before it decides about us; ours decide first.
-            is_confirmed=not is_outgoing or claim.is_ours,
+            # A published node decides about us after its HELLO, as server and as client; its first
+            # frame shows that it took us. Ours decide first.
+            is_confirmed=claim.is_ours,
         )
         self._links.add(link)
         return link
