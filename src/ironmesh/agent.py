@@ -13,6 +13,7 @@ from ironmesh.bus import BusCallback, BusEvent
 from ironmesh.config import DEFAULT_PORT
 from ironmesh.daemon_settings import DaemonSettings, add_alias, hide_secrets
 from ironmesh.errors import ConfigError, PassphraseError
+from ironmesh.receipt import Receipt
 from ironmesh.types import Secret
 
 H = TypeVar("H", bound=Callable[..., object])
@@ -102,20 +103,35 @@ class Agent:
     # --- Sending -----------------------------------------------------------------------------
 
     async def send(
-        self, target: str, message: str | bytes, *, msg_type: str = "MSG", priority: str = "NORMAL"
-    ) -> str:
-        """Accept a message for a peer and return its id, from whichever loop awaits this.
+        self,
+        target: str,
+        message: str | bytes,
+        *,
+        msg_type: str = "MSG",
+        priority: str = "NORMAL",
+        durable: bool = True,
+        ttl: float | None = None,
+    ) -> Receipt:
+        """Accept a message for a peer, from whichever loop awaits this: it is on disk then.
 
         Args:
             target: a peer's name or node id.
             message: text is sent as UTF-8.
+            durable: keep it until it ends. Otherwise it goes over the session that is up now, or
+                not at all, and nobody confirms it.
+            ttl: seconds that it may take; None = 24 hours.
+
+        Returns:
+            The id, a `str`; `await receipt.delivered(timeout)` and `receipt.state` tell more.
 
         Raises:
             UnknownPeerError: a name that nobody has; a `ValueError` that lists who is online.
-            MessageTooLargeError, QueueFullError: nothing was queued.
+            MessageTooLargeError, QueueFullError, StoreError, NoPathError: nothing was accepted.
             NotRunningError: before `run`.
         """
-        return await self.daemon.send_message(target, msg_type, _bytes(message), priority)
+        return await self.daemon.send_message(
+            target, msg_type, _bytes(message), priority, durable=durable, ttl=ttl
+        )
 
     def send_sync(
         self,
@@ -125,14 +141,18 @@ class Agent:
         msg_type: str = "MSG",
         priority: str = "NORMAL",
         timeout: float = 10.0,
-    ) -> str:
+        durable: bool = True,
+        ttl: float | None = None,
+    ) -> Receipt:
         """Do what `send` does and wait for it, from any thread but the node's own.
 
         Raises:
             SendTimeoutError: not accepted within `timeout` seconds; a `TimeoutError`.
             WouldBlockError: on the node's loop, as in an async handler: await `send` there.
         """
-        return self.daemon.send_sync(target, msg_type, _bytes(message), priority, timeout)
+        return self.daemon.send_sync(
+            target, msg_type, _bytes(message), priority, timeout, durable=durable, ttl=ttl
+        )
 
     def reply(
         self,

@@ -17,6 +17,7 @@ from ironmesh.config import DEFAULT_PORT
 from ironmesh.control.embedded import EmbeddedNode, RunHandler
 from ironmesh.control.signals import caught_signals, wait_for
 from ironmesh.daemon_settings import DaemonSettings, hide_secrets, to_config, to_priority
+from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
 from ironmesh.errors import IronMeshError, NotRunningError, SendTimeoutError, WouldBlockError
 from ironmesh.mesh.capabilities import check_capability
 from ironmesh.node.clock import SystemClock
@@ -25,6 +26,7 @@ from ironmesh.node.link import Link
 from ironmesh.node.node import Node
 from ironmesh.node.threads import Wanted
 from ironmesh.protocol import PeerState
+from ironmesh.receipt import Receipt
 from ironmesh.types import Secret, message_id_text
 
 _log = logging.getLogger("ironmesh.bridge")
@@ -188,17 +190,37 @@ class BridgeDaemon:
     # --- What programs do with it ------------------------------------------------------------
 
     async def send_message(
-        self, to_node: str, msg_type: str, payload: bytes, priority: str = "NORMAL"
-    ) -> str:
-        """Accept a message for a peer (name or node id); return its id, a UUID.
+        self,
+        to_node: str,
+        msg_type: str,
+        payload: bytes,
+        priority: str = "NORMAL",
+        *,
+        durable: bool = True,
+        ttl: float | None = None,
+    ) -> Receipt:
+        """Accept a message for a peer (name or node id); when this returns, it is on disk.
+
+        Args:
+            durable: keep it until it ends. Otherwise it goes over the session that is up now, or
+                not at all, and nobody confirms it.
+            ttl: seconds that it may take; None = 24 hours.
+
+        Returns:
+            Its id, a `str` that can be asked what became of it.
 
         Raises:
-            UnknownPeerError, MessageTooLargeError, QueueFullError: nothing was queued.
+            UnknownPeerError, MessageTooLargeError, QueueFullError: nothing was accepted.
+            NoPathError: `durable=False`, and no session is up.
+            StoreError: it could not be brought to disk; nothing was accepted.
             ConfigError: not a priority.
             NotRunningError: before the start, or after the end.
         """
         embedded = self._running()
-        return await embedded.thread.wait(_send(embedded, to_node, msg_type, payload, priority))
+        sending = _send(
+            embedded, to_node, msg_type, payload, priority, is_durable=durable, lifetime_s=ttl
+        )
+        return await embedded.thread.wait(sending)
 
     def send_sync(
         self,
@@ -207,7 +229,10 @@ class BridgeDaemon:
         payload: bytes,
         priority: str = "NORMAL",
         timeout: float | None = None,
-    ) -> str:
+        *,
+        durable: bool = True,
+        ttl: float | None = None,
+    ) -> Receipt:
         """Do what `send_message` does and wait for it, at most `timeout` seconds.
 
         Raises:
@@ -220,7 +245,9 @@ class BridgeDaemon:
                 "send_sync would block the node's own loop", "await send() in an async handler"
             )
         try:
-            sending = _send(embedded, to_node, msg_type, payload, priority)
+            sending = _send(
+                embedded, to_node, msg_type, payload, priority, is_durable=durable, lifetime_s=ttl
+            )
             return embedded.thread.call(sending, timeout)
         except TimeoutError as error:
             raise SendTimeoutError(
@@ -284,7 +311,7 @@ class BridgeDaemon:
             embedded.thread.call(advertise(), ADVERTISE_LIMIT_S)
 
     async def _logged(
-        self, embedded: EmbeddedNode, to_node: str, sending: Coroutine[Any, Any, str]
+        self, embedded: EmbeddedNode, to_node: str, sending: Coroutine[Any, Any, Receipt]
     ) -> None:
         """Runs on the node's loop. A peer that reads nothing must not fill the memory."""
         if self._unaccepted[to_node] >= MAX_UNACCEPTED:
@@ -312,11 +339,25 @@ class BridgeDaemon:
 
 
 async def _send(
-    embedded: EmbeddedNode, to_node: str, msg_type: str, payload: bytes, priority: str
-) -> str:
+    embedded: EmbeddedNode,
+    to_node: str,
+    msg_type: str,
+    payload: bytes,
+    priority: str,
+    *,
+    is_durable: bool = True,
+    lifetime_s: float | None = None,
+) -> Receipt:
     """Runs on the node's loop."""
-    message = await embedded.node.send(to_node, payload, msg_type, to_priority(priority))
-    return message_id_text(message.id)
+    _node_id, message_id = await embedded.node.send(
+        to_node,
+        payload,
+        msg_type,
+        to_priority(priority),
+        lifetime_s=DEFAULT_LIFETIME_S if lifetime_s is None else lifetime_s,
+        is_durable=is_durable,
+    )
+    return Receipt(message_id, embedded)
 
 
 def _is_on_a_loop() -> bool:

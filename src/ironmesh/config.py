@@ -167,6 +167,11 @@ class NodeConfig:
         return self.trust_path or self.node_dir / "known_peers.json"
 
     @property
+    def store_dir(self) -> Path:
+        """The folder of the message store."""
+        return self.node_dir / "store"
+
+    @property
     def audit_file(self) -> Path:
         """The audit log."""
         return self.audit_path or self.node_dir / "audit.log"

@@ -265,6 +265,18 @@ class SendTimeoutError(DeliveryError, TimeoutError):
     code = "send_timeout"
 
 
+class NoPathError(DeliveryError):
+    """A message that is not kept has no way to its peer right now."""
+
+    code = "no_path"
+
+
+class NotDeliveredError(DeliveryError):
+    """A message ended without reaching its destination; the text says how."""
+
+    code = "not_delivered"
+
+
 class NotRunningError(IronMeshError, RuntimeError):
     """The node is not running."""
 

@@ -409,7 +409,7 @@ def test_a_send_that_is_not_accepted_in_time_says_so(
 ) -> None:
     alice, _ = pair
 
-    async def never(*_: Any) -> None:
+    async def never(*_: Any, **__: Any) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(alice.daemon.node, "send", never)
@@ -423,7 +423,7 @@ def test_replies_that_nobody_takes_do_not_pile_up(
 ) -> None:
     alice, _ = pair
 
-    async def never(*_: Any) -> None:
+    async def never(*_: Any, **__: Any) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(alice.daemon.node, "send", never)

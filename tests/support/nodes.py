@@ -169,7 +169,7 @@ class Live:
 
     def waiting(self, other: Live) -> int:
         """Return how many messages wait for another node to come online."""
-        return self.node._running().outbound.waiting_count(other.known_id)
+        return self.node.outgoing.count(other.known_id)
 
     def flaps(self) -> list[PeerOnline | PeerOffline]:
         """Return every coming and going of a peer, in order."""

@@ -19,8 +19,6 @@ from ironmesh.types import NodeId
 
 _log = logging.getLogger("ironmesh.control")
 
-MAX_WAITING: Final = 32
-"""Messages that may wait for the handlers; then the peers that send are held up."""
 STOP_LIMIT_S: Final = 5.0
 HANDLER_LIMIT_S: Final = 0.2
 """How long the end waits for a handler that is running."""
@@ -43,7 +41,7 @@ class EmbeddedNode:
         self._host = Host(config)
         self._deliver = deliver
         self._tasks = TaskSupervisor(self.node.counters)
-        self._waiting: asyncio.Queue[MessageReceived] = asyncio.Queue(MAX_WAITING)
+        self._is_finishing = False
         self._starting: asyncio.Task[None] | None = None
         self._node_id: NodeId | None = None
         self._handlers = HandlerThread(f"ironmesh-{config.name}-handlers")
@@ -91,14 +89,14 @@ class EmbeddedNode:
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
             await asyncio.wait([self._starting])
+        self._is_finishing = True
         self._handlers.close()
         await self._tasks.close()
         await self._host.stop()
 
     async def _start(self) -> None:
         self._starting = asyncio.current_task()
-        self.node.on_message(self._waiting.put)
-        self._tasks.spawn(self._dispatch(), name="handlers")
+        self.node.on_message(self._handle)
         self._tasks.spawn(self._obey_operator(), name="operator's stop")
         await self._host.start()
         self._node_id = self.node.node_id
@@ -109,11 +107,13 @@ class EmbeddedNode:
 
     # --- Handlers ----------------------------------------------------------------------------
 
-    async def _dispatch(self) -> None:
-        while True:
-            await self._deliver(await self._waiting.get(), self._run)
+    async def _handle(self, received: MessageReceived) -> None:
+        await self._deliver(received, self._run)
 
     async def _run(self, handler: Callable[..., object], *args: Any) -> None:
+        if self._is_finishing:
+            # No handler runs any more: the message stays unhandled and comes again.
+            await asyncio.get_running_loop().create_future()
         await self._tasks.guard(self._call(handler, *args), "a message handler")
 
     async def _call(self, handler: Callable[..., object], *args: Any) -> None:

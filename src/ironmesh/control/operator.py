@@ -22,6 +22,7 @@ from ironmesh.control.api import (
 )
 from ironmesh.control.subscription import Subscription
 from ironmesh.control.views import decode_key, find_revoked, pin_view, revoked_view
+from ironmesh.delivery.records import OutboxState
 from ironmesh.errors import UnknownPeerError
 from ironmesh.node.clock import SystemClock
 from ironmesh.node.events import (
@@ -112,12 +113,12 @@ class NodeOperator:
         self, target: str, payload: bytes, msg_type: str, priority: MessagePriority
     ) -> SentView:
         """Send one message; see `Outbound.send`."""
-        message = await self._node.send(target, payload, msg_type, priority)
-        is_online = self._node.links.is_online(message.destination)
+        node_id, message_id = await self._node.send(target, payload, msg_type, priority)
+        ending = self._node.outgoing.ending(message_id)
         return SentView(
-            id=message_id_text(message.id),
-            node_id=message.destination,
-            state="sent" if is_online else "waiting",
+            id=message_id_text(message_id),
+            node_id=node_id,
+            state=ending.state.value if ending is not None else OutboxState.QUEUED.value,
         )
 
     async def connect(self, host: str, port: int) -> NodeId:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ironmesh.node.link import Link
-from ironmesh.types import Message, NodeId, Refusal
+from ironmesh.types import Message, MessageId, NodeId, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,17 @@ class MessageReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageSettled:
+    """Messages of ours reached a new state; but for `held` it is their last one."""
+
+    ids: tuple[MessageId, ...]
+    peer: NodeId
+    state: str
+    """A value of `OutboxState`."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something that a person should read; `is_warning` where it weakens or endangers the node."""
 
@@ -90,6 +101,7 @@ NodeEvent = (
     | PeerOffline
     | PeerRefused
     | MessageReceived
+    | MessageSettled
     | Notice
 )
 Subscriber = Callable[[NodeEvent], None]

@@ -1,22 +1,19 @@
-"""What becomes of a message that arrived for this node."""
+"""What becomes of a message that arrived: for the mesh, for the outbox, or for the application."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Final
 
-from ironmesh.delivery.recent import RecentIds
-from ironmesh.errors import TrustFileError, UnknownPeerError
+from ironmesh.errors import RemoteProtocolError, TrustFileError, UnknownPeerError
 from ironmesh.node.capabilities import CapabilityExchange
-from ironmesh.node.events import EventBus, MessageReceived
 from ironmesh.node.link import Link
-from ironmesh.node.supervisor import TaskSupervisor
+from ironmesh.node.linktable import LinkTable
+from ironmesh.node.mailroom import Mailroom
+from ironmesh.node.outgoing import Outgoing
 from ironmesh.observe.counters import Counters
 from ironmesh.trust.store import TrustStore
-from ironmesh.types import Message, MessageType
-
-MessageHandler = Callable[[MessageReceived], Awaitable[None]]
-"""Takes one message; while it waits, the peer that sent it is held up."""
+from ironmesh.types import Message, MessageType, NodeId
+from ironmesh.wire.receipts import Floor, decode, is_live
 
 _NOT_FOR_APPLICATIONS: Final = frozenset(
     {
@@ -29,59 +26,65 @@ _NOT_FOR_APPLICATIONS: Final = frozenset(
 
 
 class Inbound:
-    """Hands arrived messages to the application, one after the other."""
+    """Sorts what a link's channel has checked."""
 
     def __init__(
         self,
-        trust: TrustStore,
-        events: EventBus,
-        counters: Counters,
+        *,
         capabilities: CapabilityExchange,
-        tasks: TaskSupervisor,
+        outgoing: Outgoing,
+        mailroom: Mailroom,
+        counters: Counters,
     ) -> None:
-        self._trust = trust
         self._capabilities = capabilities
-        self._events = events
+        self._outgoing = outgoing
+        self._mailroom = mailroom
         self._counters = counters
-        self._tasks = tasks
-        self._recent = RecentIds()
-        self._handlers: list[MessageHandler] = []
-
-    def add_handler(self, handler: MessageHandler) -> Callable[[], None]:
-        """Give each message to `handler` from now on; returns what ends it."""
-        self._handlers.append(handler)
-
-        def remove() -> None:
-            if handler in self._handlers:
-                self._handlers.remove(handler)
-
-        return remove
 
     async def deliver(self, link: Link, messages: list[Message]) -> None:
-        """Take messages that a link's channel has checked."""
+        """Take messages; waits while the application or the disk lags behind."""
+        is_ours = link.info.is_ours
+        kept: list[Message] = []
         for message in messages:
             if not link.is_listening:
                 return
             if message.type == MessageType.CAPABILITY_ANNOUNCE:
                 self._capabilities.received(link, message.payload)
-                continue
-            if message.type in _NOT_FOR_APPLICATIONS:
+            elif message.type == MessageType.ACK and is_ours:
+                self._answers(link.peer, message.payload)
+            elif message.type in _NOT_FOR_APPLICATIONS:
                 self._counters.add(f"ignored.{message.type.lower()}")
-                continue
-            if self._recent.add(message.source, message.id):
-                # A sender whose link broke cannot know what arrived, and sends it again.
-                self._counters.add("messages.duplicate")
-                continue
-            self._counters.add("messages.received")
-            event = MessageReceived(message, self._source_name(link, message), link.peer)
-            self._events.publish(event)
-            for handler in tuple(self._handlers):
-                await self._tasks.guard(
-                    handler(event), "a message handler", counter="handler_errors"
-                )
+            elif is_ours and is_live(message.id):
+                await self._mailroom.take_live(link.peer, message)
+            else:
+                kept.append(message)
+        if kept:
+            await self._mailroom.take(link.peer, kept, is_foreign=not is_ours)
 
-    def _source_name(self, link: Link, message: Message) -> str:
-        if message.source == link.peer:
+    def _answers(self, peer: NodeId, payload: bytes) -> None:
+        try:
+            items = decode(payload)
+        except RemoteProtocolError as error:
+            self._counters.add(f"refused.{error.reason.value}")
+            return
+        for item in items:
+            if isinstance(item, Floor):
+                self._mailroom.floor(peer, item)
+            else:
+                self._outgoing.receipt(peer, item)
+
+
+class Names:
+    """The names of sources, as people know them."""
+
+    def __init__(self, links: LinkTable, trust: TrustStore) -> None:
+        self._links = links
+        self._trust = trust
+
+    def of(self, message: Message, via: NodeId) -> str:
+        """Return the last known name of a message's source; empty if unknown."""
+        link = self._links.get(via)
+        if link is not None and message.source == via:
             return link.info.peer_name
         try:
             return self._trust.get(message.source).name

@@ -74,6 +74,10 @@ class LinkOwner(Protocol):
         """Something happened in the channel."""
         ...
 
+    def link_written(self, messages: Sequence[Message]) -> None:
+        """The transport has these messages."""
+        ...
+
     async def deliver(self, link: Link, messages: list[Message]) -> None:
         """Take messages; the reader waits meanwhile, which slows the peer down."""
         ...
@@ -394,6 +398,8 @@ class Link:
             self._pacer.spend(len(units), now.mono)
             await self._connection.send(units)
             self._in_flight = []
+            if batch:
+                self._owner.link_written(batch)
             self.traffic.messages_sent += len(batch)
             self.traffic.bytes_sent += sum(map(len, units))
         await self._connection.send(self._channel.goodbye(self._reason, self._clock.now()))

@@ -12,7 +12,8 @@ from enum import Enum
 from ironmesh.audit.events import AuditEvent
 from ironmesh.audit.log import AuditLog
 from ironmesh.config import NodeConfig
-from ironmesh.delivery.waiting import WaitingRoom
+from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
+from ironmesh.delivery.records import DeliveryStore
 from ironmesh.discovery.policy import DialPolicy
 from ironmesh.errors import LocalProtocolError, NotRunningError
 from ironmesh.files import make_private_dir
@@ -24,22 +25,24 @@ from ironmesh.node.door import AdmissionLimits
 from ironmesh.node.entrance import Entrance
 from ironmesh.node.events import EventBus, NodeListening, Notice
 from ironmesh.node.first_start import Maker, make_apart
-from ironmesh.node.inbound import Inbound, MessageHandler
 from ironmesh.node.journal import Journal
-from ironmesh.node.legacy_wire import LEGACY_MAX_PAYLOAD_BYTES, LegacyWire, check_application_type
+from ironmesh.node.legacy_wire import LegacyWire
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
+from ironmesh.node.mailroom import MessageHandler
 from ironmesh.node.maintenance import flush, maintain
 from ironmesh.node.network import build_discovery, build_transport
 from ironmesh.node.opening import open_files
-from ironmesh.node.outbound import Outbound
+from ironmesh.node.outgoing import Outgoing
 from ironmesh.node.ports import Discovery, Transport
+from ironmesh.node.postoffice import PostOffice
 from ironmesh.node.posture import posture_notices
 from ironmesh.node.refusals import RefusalDesk, RefusedPeer
 from ironmesh.node.sessions import Sessions
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.welcome import Welcome
 from ironmesh.observe.counters import Counters
+from ironmesh.store.database import SqliteStore
 from ironmesh.store.keyfiles import LoadedKeys
 from ironmesh.store.node_lock import NodeLock
 from ironmesh.transport.interface import Connection, Listener
@@ -48,7 +51,7 @@ from ironmesh.trust.store import TrustStore
 from ironmesh.types import (
     Endpoint,
     Instant,
-    Message,
+    MessageId,
     MessagePriority,
     NodeId,
     Random,
@@ -80,9 +83,7 @@ class Parts:
     trust: TrustStore
     transport: Transport
     links: LinkTable
-    inbound: Inbound
-    outbound: Outbound
-    capabilities: CapabilityExchange
+    post: PostOffice
     sessions: Sessions
     dialer: Dialer
     discovery: Discovery | None
@@ -97,6 +98,7 @@ class Node:
         random: where randomness comes from.
         transport: moves the bytes; None = WebSocket as `config` says.
         discovery: finds peers; None = mDNS as `config` says.
+        store: keeps messages; None = SQLite in the node's folder.
         make: makes what a first start lacks; by default in a process of its own.
     """
 
@@ -109,6 +111,7 @@ class Node:
         transport: Transport | None = None,
         discovery: Discovery | None = None,
         make: Maker = make_apart,
+        store: DeliveryStore | None = None,
     ) -> None:
         self.config = config
         self.counters = Counters()
@@ -117,6 +120,7 @@ class Node:
         self._given_transport = transport
         self._given_discovery = discovery
         self._make = make
+        self._given_store = store
         self._admission = AdmissionLimits()
         self._tasks = TaskSupervisor(self.counters)
         self.events = EventBus(self._tasks.guard_call)
@@ -158,6 +162,7 @@ class Node:
         keys = opened.keys
         parts = self._build(keys)
         self._parts = parts
+        await parts.post.start()
         self._state = NodeState.STARTED
         self.started = self._clock.now()
         self._listener = await parts.transport.listen(
@@ -185,29 +190,24 @@ class Node:
         trust.check()
         policy = DialPolicy(config.name, config.allowed_peers, config.open_discovery)
         links = LinkTable(identity.node_id)
-        outbound = Outbound(
-            identity.node_id,
-            links=links,
-            trust=trust,
-            waiting=WaitingRoom(),
-            counters=self.counters,
-            clock=self._clock,
-            random=self._random,
-            max_payload_bytes=LEGACY_MAX_PAYLOAD_BYTES,
-            check_type=check_application_type,
-        )
-        capabilities = CapabilityExchange(
-            identity.node_id,
-            config.capabilities,
-            links=links,
-            counters=self.counters,
-            make_message=outbound.make_message,
-        )
-        inbound = Inbound(trust, self.events, self.counters, capabilities, self._tasks)
-        for handler in self._handlers:
-            inbound.add_handler(handler)
         desk = RefusalDesk(self.counters, journal, self.events, self._clock)
         books = Books(desk, journal, self.events)
+        store = self._given_store or SqliteStore(config.store_dir, keys.keys.data_key)
+        post = PostOffice(
+            identity.node_id,
+            config.capabilities,
+            store,
+            links=links,
+            trust=trust,
+            journal=journal,
+            tasks=self._tasks,
+            clock=self._clock,
+            random=self._random,
+            counters=self.counters,
+            events=self.events,
+        )
+        for handler in self._handlers:
+            post.mailroom.add_handler(handler)
         entrance = Entrance(
             welcome=Welcome(config, identity.node_id, policy, trust),
             trust=trust,
@@ -220,9 +220,9 @@ class Node:
             wire=LegacyWire(config, identity, trust, self._random),
             entrance=entrance,
             links=links,
-            inbound=inbound,
-            outbound=outbound,
-            capabilities=capabilities,
+            inbound=post.inbound,
+            outgoing=post.outgoing,
+            capabilities=post.capabilities,
             admission=self._admission,
             books=books,
             tasks=self._tasks,
@@ -247,9 +247,7 @@ class Node:
             trust=trust,
             transport=transport,
             links=links,
-            inbound=inbound,
-            outbound=outbound,
-            capabilities=capabilities,
+            post=post,
             sessions=sessions,
             dialer=dialer,
             discovery=discovery,
@@ -283,8 +281,10 @@ class Node:
         try:
             if parts is not None:
                 await self._stop_traffic(parts)
+                await parts.post.finish()
             await self._tasks.close()
             if parts is not None:
+                await parts.post.store.close()
                 flush(parts.trust, parts.journal)
                 parts.journal.record(AuditEvent.NODE_STOPPED)
                 parts.journal.close()
@@ -343,14 +343,24 @@ class Node:
     @property
     def capabilities(self) -> CapabilityExchange:
         """What it and its peers can do."""
-        return self._running().capabilities
+        return self._running().post.capabilities
+
+    @property
+    def outgoing(self) -> Outgoing:
+        """Its outbox: how messages stand."""
+        return self._running().post.outgoing
+
+    @property
+    def store(self) -> DeliveryStore:
+        """Its message store."""
+        return self._running().post.store
 
     def on_message(self, handler: MessageHandler) -> None:
         """Give each message to `handler`; attach it before the start, and it misses none."""
         if self._parts is None:
             self._handlers.append(handler)
         else:
-            self._parts.inbound.add_handler(handler)
+            self._parts.post.mailroom.add_handler(handler)
 
     async def send(
         self,
@@ -358,9 +368,24 @@ class Node:
         payload: bytes,
         msg_type: str = "MSG",
         priority: MessagePriority = MessagePriority.NORMAL,
-    ) -> Message:
-        """Accept one message for a peer (name or node id); see `Outbound.send`."""
-        return await self._running().outbound.send(target, payload, msg_type, priority)
+        *,
+        lifetime_s: float = DEFAULT_LIFETIME_S,
+        is_durable: bool = True,
+    ) -> tuple[NodeId, MessageId]:
+        """Accept one message for a peer (name or node id); see `Outbound`.
+
+        Args:
+            lifetime_s: how long it may take; then it ends as expired.
+            is_durable: keep it on disk until it ends. Otherwise it goes over the session that is up
+                now, or not at all, and nobody confirms it.
+
+        Returns:
+            For whom it is, and its id.
+        """
+        outbound = self._running().post.outbound
+        if is_durable:
+            return await outbound.send(target, payload, msg_type, priority, lifetime_s)
+        return await outbound.send_live(target, payload, msg_type, priority)
 
     async def connect(self, host: str, port: int) -> Link:
         """Dial an address now, and keep the session from then on; see `Dialer.connect`."""

@@ -1,32 +1,53 @@
-"""From `send` to a link: who is meant, does it fit, and where does it wait."""
+"""From `send` to the outbox: who is meant, does it fit, is it kept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ironmesh.delivery.waiting import WaitingRoom
-from ironmesh.errors import MessageTooLargeError, UnknownPeerError
+from ironmesh.delivery.actions import DEFAULT_LIFETIME_S, Draft
+from ironmesh.errors import MessageTooLargeError, NoPathError, UnknownPeerError
 from ironmesh.node.clock import Clock
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
+from ironmesh.node.outgoing import Outgoing
 from ironmesh.observe.counters import Counters
 from ironmesh.trust.store import TrustStore
-from ironmesh.types import (
-    Message,
-    MessageId,
-    MessagePriority,
-    MessageType,
-    NodeId,
-    Random,
-    is_node_id,
-)
+from ironmesh.types import Message, MessageId, MessagePriority, NodeId, Random, is_node_id
+from ironmesh.wire.receipts import live_id
+
+
+class LiveMessages:
+    """Makes messages that are sent once, over a link that is up, and not kept."""
+
+    def __init__(self, own_id: NodeId, clock: Clock, random: Random) -> None:
+        self._own_id = own_id
+        self._clock = clock
+        self._random = random
+
+    def make(
+        self,
+        destination: NodeId,
+        msg_type: str,
+        payload: bytes,
+        priority: MessagePriority = MessagePriority.NORMAL,
+    ) -> Message:
+        """Return a message of this node."""
+        return Message(
+            id=live_id(self._random),
+            type=msg_type,
+            payload=payload,
+            source=self._own_id,
+            destination=destination,
+            priority=priority,
+            timestamp_ms=int(self._clock.now().wall * 1000),
+        )
 
 
 class Outbound:
-    """Accepts messages and gives them to the link of their destination.
+    """Accepts messages of the application.
 
     Args:
-        max_payload_bytes: what fits the wire while the destination's link is not known.
+        max_payload_bytes: what fits any wire that the destination may turn out to speak.
         check_type: raises DeliveryError for a message type that applications cannot send.
     """
 
@@ -36,70 +57,64 @@ class Outbound:
         *,
         links: LinkTable,
         trust: TrustStore,
-        waiting: WaitingRoom,
+        outgoing: Outgoing,
+        live: LiveMessages,
         counters: Counters,
-        clock: Clock,
-        random: Random,
         max_payload_bytes: int,
         check_type: Callable[[str], None],
     ) -> None:
         self._own_id = own_id
         self._links = links
         self._trust = trust
-        self._waiting = waiting
+        self._outgoing = outgoing
+        self._live = live
         self._counters = counters
-        self._clock = clock
-        self._random = random
         self._max_payload_bytes = max_payload_bytes
         self._check_type = check_type
-        self._epochs: dict[NodeId, tuple[bytes, int]] = {}
 
     async def send(
-        self, target: str, payload: bytes, msg_type: str, priority: MessagePriority
-    ) -> Message:
-        """Accept one message.
+        self,
+        target: str,
+        payload: bytes,
+        msg_type: str,
+        priority: MessagePriority,
+        lifetime_s: float = DEFAULT_LIFETIME_S,
+    ) -> tuple[NodeId, MessageId]:
+        """Accept one message: when this returns, it is on disk.
 
         Returns:
-            The message with its id: on its way, or waiting until the peer is online.
+            For whom it is, and its id.
 
         Raises:
             UnknownPeerError: nobody of this name is known.
-            DeliveryError: a message type that applications cannot send; nothing was queued.
-            MessageTooLargeError: the payload does not fit the wire; nothing was queued.
-            QueueFullError: too much waits for this peer already; nothing was queued.
+            DeliveryError: a type that applications cannot send, or a lifetime out of range.
+            MessageTooLargeError: the payload does not fit the wire.
+            QueueFullError: too much waits for this peer already.
+            StoreError: it could not be brought to disk. In every case nothing was accepted.
         """
-        destination = self.resolve(target)
-        self._check_type(msg_type)
-        link = self._links.get(destination)
-        self._check_size(payload, link)
-        while link is not None and link.is_usable and link.is_full:
-            await link.wait_for_room()
-            link = self._links.get(destination)
-        message = self.make_message(destination, msg_type, payload, priority)
-        if link is not None and link.is_usable:
-            link.enqueue([message])
-        else:
-            self._waiting.put([message])
-        self._counters.add("messages.accepted")
-        return message
+        destination = self._checked(target, payload, msg_type)
+        draft = Draft(destination, msg_type, payload, priority, lifetime_s)
+        (message_id,) = await self._outgoing.accept([draft])
+        return destination, message_id
 
-    def make_message(
-        self,
-        destination: NodeId,
-        msg_type: str,
-        payload: bytes,
-        priority: MessagePriority = MessagePriority.NORMAL,
-    ) -> Message:
-        """Return a message of this node with the next id for its destination."""
-        return Message(
-            id=self._next_id(destination),
-            type=msg_type,
-            payload=payload,
-            source=self._own_id,
-            destination=destination,
-            priority=priority,
-            timestamp_ms=int(self._clock.now().wall * 1000),
-        )
+    async def send_live(
+        self, target: str, payload: bytes, msg_type: str, priority: MessagePriority
+    ) -> tuple[NodeId, MessageId]:
+        """Send one message over a link that is up, without keeping it; nobody confirms it.
+
+        Raises:
+            NoPathError: no session with this peer is up.
+            UnknownPeerError, DeliveryError, MessageTooLargeError: as `send`.
+        """
+        destination = self._checked(target, payload, msg_type)
+        link = self._link(destination)
+        while link.is_full:
+            await link.wait_for_room()
+            link = self._link(destination)
+        message = self._live.make(destination, msg_type, payload, priority)
+        link.enqueue([message])
+        self._counters.add("messages.sent_live")
+        return destination, message.id
 
     def resolve(self, target: str) -> NodeId:
         """Return the node id that a name or id means.
@@ -121,35 +136,22 @@ class Outbound:
             online = f"online now: {', '.join(names)}" if names else "nobody is online now"
             raise UnknownPeerError(f"no peer is called {target!r}", online) from error
 
-    def link_up(self, link: Link) -> None:
-        """A peer is online: what waits for it goes."""
-        link.enqueue(self._waiting.take(link.peer))
-
-    def link_down(self, link: Link) -> None:
-        """A link ended: what it had not written waits, or goes over the link that replaced it."""
-        # What this node can do is told anew on each link.
-        unsent = [m for m in link.take_unsent() if m.type != MessageType.CAPABILITY_ANNOUNCE]
-        if not unsent:
-            return
-        other = self._links.get(link.peer)
-        if other is not None and other.is_usable:
-            other.enqueue(unsent)
-        else:
-            self._waiting.put_back(unsent)
-
-    def waiting_count(self, peer: NodeId) -> int:
-        """Return how many messages wait for a peer."""
-        return self._waiting.count(peer)
-
-    def _check_size(self, payload: bytes, link: Link | None) -> None:
+    def _checked(self, target: str, payload: bytes, msg_type: str) -> NodeId:
+        destination = self.resolve(target)
+        self._check_type(msg_type)
+        link = self._links.get(destination)
         limit = link.info.max_payload_bytes if link is not None else self._max_payload_bytes
         if len(payload) > limit:
             raise MessageTooLargeError(
                 f"the payload has {len(payload)} bytes, the wire carries {limit}",
                 "send it in smaller parts",
             )
+        return destination
 
-    def _next_id(self, destination: NodeId) -> MessageId:
-        epoch, number = self._epochs.get(destination) or (self._random(8), 0)
-        self._epochs[destination] = (epoch, number + 1)
-        return MessageId(epoch + (number + 1).to_bytes(8, "big"))
+    def _link(self, destination: NodeId) -> Link:
+        link = self._links.get(destination)
+        if link is None or not link.is_usable:
+            raise NoPathError(
+                "no session with this peer is up", "send with durable=True, or wait for it"
+            )
+        return link

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 from ironmesh.audit.events import AuditEvent
@@ -17,7 +18,7 @@ from ironmesh.node.events import PeerOffline, PeerOnline
 from ironmesh.node.inbound import Inbound
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
-from ironmesh.node.outbound import Outbound
+from ironmesh.node.outgoing import Outgoing
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.session.interface import (
     ChannelEvent,
@@ -60,7 +61,7 @@ class Sessions:
         entrance: Entrance,
         links: LinkTable,
         inbound: Inbound,
-        outbound: Outbound,
+        outgoing: Outgoing,
         capabilities: CapabilityExchange,
         admission: AdmissionLimits,
         books: Books,
@@ -71,7 +72,7 @@ class Sessions:
         self._entrance = entrance
         self._links = links
         self._inbound = inbound
-        self._outbound = outbound
+        self._outgoing = outgoing
         self._capabilities = capabilities
         self._admission = admission
         self._books = books
@@ -89,7 +90,8 @@ class Sessions:
             return
         finally:
             self._admission.settle(connection.info.remote_host)
-        self._confirm(link)
+        if link.was_confirmed:
+            self._confirm(link)
         await self._run(link)
 
     async def open(self, connection: Connection, expected: NodeId | None) -> Link:
@@ -142,8 +144,9 @@ class Sessions:
             self._clock,
             opening=established.units,
             is_outgoing=is_outgoing,
-            # A published server shows its HELLO before it decides about us; ours decide first.
-            is_confirmed=not is_outgoing or claim.is_ours,
+            # A published node decides about us after its HELLO, as server and as client; its first
+            # frame shows that it took us. Ours decide first.
+            is_confirmed=claim.is_ours,
         )
         self._links.add(link)
         return link
@@ -161,7 +164,8 @@ class Sessions:
             return
         if loser is not None:
             self._retire(loser, link)
-            link.enqueue(loser.take_queued())
+            # What it did not write, the outbox gives to the link that takes over.
+            loser.take_queued()
         self._bring_up(link)
         if loser is None:
             self._announce(link)
@@ -174,7 +178,7 @@ class Sessions:
 
     def _bring_up(self, link: Link) -> None:
         self._capabilities.link_up(link)
-        self._outbound.link_up(link)
+        self._outgoing.link_up(link)
 
     def _announce(self, link: Link) -> None:
         is_new = link.peer in self._newcomers
@@ -211,10 +215,10 @@ class Sessions:
     def _take_down(self, link: Link, reason: str) -> None:
         was_online = self._links.remove(link)
         heir = self._links.promote(link.peer) if was_online else None
-        self._outbound.link_down(link)
         if heir is not None:
             self._bring_up(heir)
         elif was_online:
+            self._outgoing.link_down(link.peer)
             self._capabilities.link_down(link.peer)
             self._say_farewell(link, reason)
 
@@ -249,6 +253,10 @@ class Sessions:
             )
         elif isinstance(event, PeerThrottled):
             self._books.refusals.throttled(link.peer, link.info.peer_name)
+
+    def link_written(self, messages: Sequence[Message]) -> None:
+        """The transport has these messages."""
+        self._outgoing.written(messages)
 
     async def deliver(self, link: Link, messages: list[Message]) -> None:
         """Take messages from a link."""

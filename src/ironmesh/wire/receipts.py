@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from ironmesh.errors import RemoteProtocolError
-from ironmesh.types import MessageId, Refusal
+from ironmesh.types import MessageId, Random, Refusal
 
 VERSION: Final = 1
 MAX_PAYLOAD_BYTES: Final = 128 * 1024
@@ -29,6 +29,9 @@ MAX_IDS: Final = 4096
 MAX_ITEMS: Final = 256
 MAX_REASON_BYTES: Final = 200
 EPOCH_BYTES: Final = 8
+MESSAGE_ID_BYTES: Final = 16
+LIVE_EPOCH: Final = bytes(EPOCH_BYTES)
+"""Of messages that are sent once, over a link that is up, and not kept."""
 MAX_NUMBER: Final = 2**63 - 1
 
 _MAX_VARINT_BYTES: Final = 9
@@ -74,6 +77,16 @@ Item = Receipt | Floor
 def split_id(message_id: MessageId) -> tuple[bytes, int]:
     """Return epoch and number of an id."""
     return message_id[:EPOCH_BYTES], int.from_bytes(message_id[EPOCH_BYTES:], "big")
+
+
+def live_id(random: Random) -> MessageId:
+    """Return an id for a message that is not kept: no epoch, and a number drawn at random."""
+    return MessageId(LIVE_EPOCH + random(MESSAGE_ID_BYTES - EPOCH_BYTES))
+
+
+def is_live(message_id: MessageId) -> bool:
+    """Tell whether a message of ours is not kept: nobody remembers its id or receipts it."""
+    return message_id.startswith(LIVE_EPOCH)
 
 
 def join_id(epoch: bytes, number: int) -> MessageId:

@@ -1,0 +1,268 @@
+"""Drives the outbox: brings to disk what it accepted, gives it to links, and tells who waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from ironmesh.audit.events import AuditEvent
+from ironmesh.delivery.actions import (
+    Accepted,
+    Commit,
+    Draft,
+    ForgedReceipt,
+    Load,
+    OutboxAction,
+    SendFloor,
+    Settled,
+    Transmit,
+)
+from ironmesh.delivery.outbox import Outbox
+from ironmesh.delivery.records import DeliveryStore, OutboxState, Snapshot, StoreOp
+from ironmesh.errors import StoreError
+from ironmesh.node.clock import Clock
+from ironmesh.node.events import EventBus, MessageSettled
+from ironmesh.node.journal import Journal
+from ironmesh.node.link import Link
+from ironmesh.node.linktable import LinkTable
+from ironmesh.node.supervisor import TaskSupervisor
+from ironmesh.observe.counters import Counters
+from ironmesh.types import Message, MessageId, MessagePriority, MessageType, NodeId
+from ironmesh.wire.receipts import Item, Receipt, encode, is_live
+
+_log = logging.getLogger("ironmesh.node")
+
+REMEMBERED_ENDS: Final = 16_384
+"""Messages whose end can be asked for without the disk."""
+
+MakeLive = Callable[[NodeId, str, bytes, MessagePriority], Message]
+"""Makes a message that is not kept: destination, type, payload, priority."""
+
+
+class Ending(msgspec.Struct, frozen=True, gc=False):
+    """How a message of ours stands."""
+
+    state: OutboxState
+    reason: str = ""
+
+
+class Outgoing:
+    """The outbox of a node, its store and its links, working together."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        store: DeliveryStore,
+        *,
+        links: LinkTable,
+        make_live: MakeLive,
+        tasks: TaskSupervisor,
+        clock: Clock,
+        counters: Counters,
+        events: EventBus,
+        journal: Journal,
+    ) -> None:
+        self._outbox = outbox
+        self._store = store
+        self._links = links
+        self._make_live = make_live
+        self._tasks = tasks
+        self._clock = clock
+        self._counters = counters
+        self._events = events
+        self._journal = journal
+        self._saving: set[asyncio.Future[None]] = set()
+        self._ends: OrderedDict[MessageId, Ending] = OrderedDict()
+        self._waiters: dict[MessageId, list[asyncio.Future[Ending]]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
+
+    # --- Accepting ---------------------------------------------------------------------------
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on where the last run ended."""
+        self._run(self._outbox.restore(snapshot, self._clock.now()))
+
+    async def accept(self, drafts: Sequence[Draft]) -> tuple[MessageId, ...]:
+        """Take messages in; when this returns they are on disk.
+
+        Whoever waits for it may stop waiting: what was begun is finished all the same.
+
+        Raises:
+            DeliveryError: not accepted; see `Outbox.accept`.
+            StoreError: they could not be brought to disk; none was accepted.
+        """
+        accepted = self._outbox.accept(drafts, self._clock.now())
+        saving = asyncio.ensure_future(self._save(accepted))
+        self._saving.add(saving)
+        saving.add_done_callback(self._saved)
+        await asyncio.shield(saving)
+        self._counters.add("messages.accepted", len(accepted.ids))
+        return accepted.ids
+
+    async def _save(self, accepted: Accepted) -> None:
+        try:
+            await self._store.commit(accepted.ops)
+        except StoreError:
+            self._run(self._outbox.commit_failed(accepted.ids, self._clock.now()))
+            raise
+        self._run(self._outbox.committed(accepted.ids, self._clock.now()))
+
+    def _saved(self, saving: asyncio.Future[None]) -> None:
+        self._saving.discard(saving)
+        if not saving.cancelled():
+            saving.exception()  # whoever waited has it; nobody may have
+
+    # --- How messages stand ------------------------------------------------------------------
+
+    def ending(self, message_id: MessageId) -> Ending | None:
+        """Return how a message stands; None = it ended too long ago, or never was."""
+        state = self._outbox.state(message_id)
+        return self._ends.get(message_id) if state is None else Ending(state)
+
+    async def wait_end(self, message_id: MessageId) -> Ending:
+        """Return how a message ended, once it has.
+
+        Raises:
+            KeyError: it ended too long ago, or never was.
+        """
+        ending = self.ending(message_id)
+        if ending is None:
+            raise KeyError(message_id)
+        if ending.state.is_end:
+            return ending
+        waiter: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(message_id, []).append(waiter)
+        return await waiter
+
+    def count(self, peer: NodeId) -> int:
+        """Return how many messages for a peer have not ended."""
+        return self._outbox.count(peer)
+
+    def cancel(self, ids: Sequence[MessageId]) -> None:
+        """Take messages back; what is on the wire may arrive."""
+        self._run(self._outbox.cancel(ids, self._clock.now()))
+
+    def retry(self, ids: Sequence[MessageId]) -> None:
+        """Let messages go again now."""
+        self._run(self._outbox.retry(ids, self._clock.now()))
+
+    # --- Links -------------------------------------------------------------------------------
+
+    def link_up(self, link: Link) -> None:
+        """A link carries a peer's messages from now on."""
+        info = link.info
+        self._run(
+            self._outbox.link_up(link.peer, info.is_ours, info.max_payload_bytes, self._clock.now())
+        )
+
+    def link_down(self, peer: NodeId) -> None:
+        """No link leads to a peer any more."""
+        self._outbox.link_down(peer)
+        self._arm()
+
+    def written(self, messages: Sequence[Message]) -> None:
+        """A link's transport has these messages."""
+        ids = [message.id for message in messages if not is_live(message.id)]
+        if ids:
+            self._run(self._outbox.written(ids, self._clock.now()))
+
+    def receipt(self, peer: NodeId, receipt: Receipt) -> None:
+        """A peer says what became of messages."""
+        self._run(self._outbox.receipt(peer, receipt, self._clock.now()))
+
+    def tell(self, peer: NodeId, items: Sequence[Item]) -> None:
+        """Send receipts and floors to a peer of ours that is online; else they are moot."""
+        link = self._links.get(peer)
+        if link is not None and link.is_usable and items:
+            link.enqueue(
+                [self._make_live(peer, MessageType.ACK, encode(items), MessagePriority.CRITICAL)]
+            )
+
+    # --- Doing what the outbox says ----------------------------------------------------------
+
+    def _run(self, actions: Sequence[OutboxAction]) -> None:
+        for action in actions:
+            match action:
+                case Transmit(peer, messages):
+                    link = self._links.get(peer)
+                    if link is not None and link.is_usable:
+                        link.enqueue(messages)
+                case Settled():
+                    self._settled(action)
+                case Commit(ops, ids):
+                    self._tasks.spawn(self._commit(ops, ids), name="outbox commit")
+                case Load(peer, ids):
+                    self._tasks.spawn(self._load(peer, ids), name="outbox load")
+                case SendFloor(peer, floor):
+                    self.tell(peer, [floor])
+                case ForgedReceipt(peer, ids):
+                    self._counters.add("refused.forged_receipt", len(ids))
+                    self._journal.record(AuditEvent.MESSAGE_REFUSED, node_id=peer, what="receipt")
+        self._arm()
+
+    async def _commit(self, ops: Sequence[StoreOp], ids: Sequence[MessageId]) -> None:
+        try:
+            await self._store.commit(ops)
+        except StoreError as error:
+            _log.warning("the outbox was not written: %s", error)
+            self._run(self._outbox.commit_failed(ids, self._clock.now()))
+        else:
+            self._run(self._outbox.committed(ids, self._clock.now()))
+
+    async def _load(self, peer: NodeId, ids: Sequence[MessageId]) -> None:
+        try:
+            payloads = await self._store.payloads([(peer, message_id) for message_id in ids])
+        except StoreError as error:
+            _log.warning("the outbox was not read: %s", error)
+            self._outbox.load_failed(peer, ids, self._clock.now())
+            self._arm()
+        else:
+            self._run(self._outbox.loaded(peer, ids, payloads, self._clock.now()))
+
+    def _settled(self, settled: Settled) -> None:
+        ending = Ending(settled.state, settled.reason)
+        self._counters.add(f"messages.{settled.state.value}", len(settled.ids))
+        if settled.state.is_end:
+            for message_id in settled.ids:
+                self._ends[message_id] = ending
+                for waiter in self._waiters.pop(message_id, ()):
+                    if not waiter.done():
+                        waiter.set_result(ending)
+            while len(self._ends) > REMEMBERED_ENDS:
+                self._ends.popitem(last=False)
+        self._events.publish(
+            MessageSettled(settled.ids, settled.peer, settled.state.value, settled.reason)
+        )
+
+    def _arm(self) -> None:
+        at = self._outbox.next_timer
+        if at == self._timer_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_at = at
+        if at is not None:
+            delay = max(0.0, at - self._clock.now().mono)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = self._timer_at = None
+        self._run(self._outbox.timer(self._clock.now()))
+
+    async def close(self) -> None:
+        """Let what is being saved be saved, and stop the clockwork."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.gather(*self._saving, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.cancel()

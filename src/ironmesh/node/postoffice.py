@@ -1,0 +1,121 @@
+"""Everything of a node that has to do with messages, put together: from `send` to handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from ironmesh.delivery.inbox import Inbox
+from ironmesh.delivery.outbox import Outbox
+from ironmesh.delivery.records import DeliveryStore
+from ironmesh.delivery.upkeep import Upkeep
+from ironmesh.errors import StoreError
+from ironmesh.node.capabilities import CapabilityExchange
+from ironmesh.node.clock import Clock
+from ironmesh.node.events import EventBus
+from ironmesh.node.inbound import Inbound, Names
+from ironmesh.node.journal import Journal
+from ironmesh.node.legacy_wire import LEGACY_MAX_PAYLOAD_BYTES, check_application_type
+from ironmesh.node.linktable import LinkTable
+from ironmesh.node.mailroom import Mailroom
+from ironmesh.node.outbound import LiveMessages, Outbound
+from ironmesh.node.outgoing import Outgoing
+from ironmesh.node.supervisor import TaskSupervisor
+from ironmesh.observe.counters import Counters
+from ironmesh.trust.store import TrustStore
+from ironmesh.types import NodeId, Random
+
+_log = logging.getLogger("ironmesh.node")
+
+
+class PostOffice:
+    """The outbox, the inbox, their store, and the pipelines that lead to and from them."""
+
+    def __init__(
+        self,
+        own_id: NodeId,
+        capabilities: Iterable[str],
+        store: DeliveryStore,
+        *,
+        links: LinkTable,
+        trust: TrustStore,
+        journal: Journal,
+        tasks: TaskSupervisor,
+        clock: Clock,
+        random: Random,
+        counters: Counters,
+        events: EventBus,
+    ) -> None:
+        self._tasks = tasks
+        self._clock = clock
+        self.store = store
+        live = LiveMessages(own_id, clock, random)
+        self.capabilities = CapabilityExchange(
+            own_id, capabilities, links=links, counters=counters, make_message=live.make
+        )
+        self.outgoing = Outgoing(
+            Outbox(own_id, random),
+            store,
+            links=links,
+            make_live=live.make,
+            tasks=tasks,
+            clock=clock,
+            counters=counters,
+            events=events,
+            journal=journal,
+        )
+        self.mailroom = Mailroom(
+            Inbox(),
+            store,
+            tell=self.outgoing.tell,
+            name_of=Names(links, trust).of,
+            tasks=tasks,
+            clock=clock,
+            counters=counters,
+            events=events,
+        )
+        self.inbound = Inbound(
+            capabilities=self.capabilities,
+            outgoing=self.outgoing,
+            mailroom=self.mailroom,
+            counters=counters,
+        )
+        self.outbound = Outbound(
+            own_id,
+            links=links,
+            trust=trust,
+            outgoing=self.outgoing,
+            live=live,
+            counters=counters,
+            max_payload_bytes=LEGACY_MAX_PAYLOAD_BYTES,
+            check_type=check_application_type,
+        )
+
+    async def start(self) -> None:
+        """Open the store and go on where the last run ended.
+
+        Raises:
+            StoreError: the store cannot be used; nothing was changed.
+        """
+        snapshot = await self.store.load()
+        self.outgoing.restore(snapshot)
+        self.mailroom.start(snapshot)
+        self._tasks.spawn(self._keep_up(), name="store upkeep")
+
+    async def finish(self) -> None:
+        """Let what is being committed be committed; links are down by now."""
+        await self.outgoing.close()
+        await self.mailroom.close()
+
+    async def _keep_up(self) -> None:
+        upkeep = Upkeep(self._clock.now())
+        while True:
+            await asyncio.sleep(max(0.0, upkeep.next_timer - self._clock.now().mono))
+            ops = upkeep.timer(self._clock.now())
+            try:
+                if ops:
+                    await self.store.commit(ops)
+            except StoreError as error:
+                _log.warning("the store was not tidied: %s", error)
+                upkeep.commit_failed(ops)
