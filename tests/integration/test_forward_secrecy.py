@@ -24,6 +24,7 @@ from ironmesh.types import Random
 from ironmesh.wire.legacy import frame
 
 SAID = b"the launch code is 0000"
+HANDSHAKE_TYPES = {"PASSPHRASE_CHALLENGE", "PASSPHRASE_VERIFIED", "HELLO"}
 
 
 @dataclass
@@ -182,3 +183,20 @@ async def test_a_handshake_shows_public_keys_and_proofs_only(
         secret = ephemeral.secret.reveal()
         assert secret.hex() not in said
         assert base64.b64encode(secret).decode() not in said
+
+
+async def test_after_the_handshake_everything_is_a_frame(nodes: Nodes) -> None:
+    network = MemoryNetwork()
+    transports = [MemoryTransport(network), MemoryTransport(network)]
+    alice = await nodes.start("alice", transport=transports[0], capabilities=("echo",))
+    bob = await nodes.start("bob", transport=transports[1])
+    await alice.dial(bob)
+    await alice.node.send("bob", SAID)
+    await bob.has_received(1)
+    await alice.node.stop()
+    await bob.offline(alice.known_id)
+    sent = Recording.of(each for transport in transports for each in transport.connections)
+    assert {json.loads(text)["type"] for text in sent.texts} <= HANDSHAKE_TYPES
+    assert len(sent.frames) > 4
+    assert {unit[:2] for unit in sent.frames} == {frame.FRAME_MAGIC}
+    assert not any(word in unit for unit in sent.frames for word in (SAID, b'"type"', b"alice"))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -130,23 +128,3 @@ def test_a_shell_command_answers_messages(one_host: Host, tmp_path: Path) -> Non
             listener.wait_line("listening")
             run(["ironmesh", "send", "--name", "bob", "alice", "shout this"], env=env).expect(0)
             listener.wait_line("SHOUT THIS")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(180)
-def test_the_checkout_installs_into_a_fresh_environment(tmp_path: Path) -> None:
-    env = environment(home_of(tmp_path, "home"))
-    checkout = tmp_path / "checkout"
-    wanted = subprocess.run(
-        ["git", "ls-files", "-z", "src", "pyproject.toml", "README.md", "LICENSE"],
-        cwd=readme.ROOT,
-        check=True,
-        capture_output=True,
-    )
-    for name in wanted.stdout.decode().split("\0"):
-        if name:
-            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(readme.ROOT / name, checkout / name)
-    commands = "\n".join(readme.block("install").commands())
-    installing = run(["sh", "-euc", commands], env=env, cwd=checkout, timeout_s=170).expect(0)
-    assert "ironmesh 1." in installing.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 import pytest
@@ -62,3 +63,8 @@ def test_a_published_subkey_is_bound_to_the_identity() -> None:
     signed = bytes.fromhex(binding["context_hex"]) + public
     assert sodium.box_public(bytes.fromhex(binding["x25519_seed_hex"])) == public
     assert sodium.verify(bytes.fromhex(vectors["alice_public_hex"]), signed, signature)
+
+
+def test_a_node_id_is_the_first_128_bits_of_the_keys_sha256() -> None:
+    public = Identity.generate(os.urandom).public
+    assert node_id_of(public) == hashlib.sha256(public).hexdigest()[:32]

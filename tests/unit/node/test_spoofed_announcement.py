@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.announcements import Announcements
 from tests.support.nodes import Live, MemoryTransport, Nodes, eventually
 
-from ironmesh.discovery.record import FoundPeer
 from ironmesh.node import dialer
 from ironmesh.node.backoff import MAX_PAUSE_S
 from ironmesh.node.dialer import MAX_ADDRESSES, Target
@@ -17,31 +17,6 @@ from ironmesh.types import Endpoint, Refusal
 
 Place = Callable[[], MemoryTransport]
 MANY = 40
-
-
-class Announcements:
-    """Discovery whose announcements the test makes."""
-
-    def __init__(self) -> None:
-        self.found: Callable[[FoundPeer], None] = lambda _: None
-        self.lost: Callable[[str], None] = lambda _: None
-
-    def start(
-        self,
-        name: str,
-        port: int,
-        bind: str,
-        on_found: Callable[[FoundPeer], None],
-        on_lost: Callable[[str], None],
-        on_notice: Callable[[str], None],
-    ) -> None:
-        self.found, self.lost = on_found, on_lost
-
-    async def stop(self) -> None:
-        self.found = self.lost = lambda _: None
-
-    def announce(self, name: str, *endpoints: Endpoint) -> None:
-        self.found(FoundPeer(name, endpoints, "ironmesh/0.6"))
 
 
 @pytest.fixture
