@@ -92,6 +92,8 @@ class Sessions:
             self._admission.settle(connection.info.remote_host)
         if link.was_confirmed:
             self._confirm(link)
+        else:
+            link.ping()
         await self._run(link)
 
     async def open(self, connection: Connection, expected: NodeId | None) -> Link:
