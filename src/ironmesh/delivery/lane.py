@@ -74,7 +74,8 @@ class Lane:
         self._window_counts = [0] * len(PRIORITIES)
         self._window_bytes = [0] * len(PRIORITIES)
         self._fresh = tuple(
-            Line[Entry](lambda entry: entry.stage is Stage.READY) for _ in PRIORITIES
+            Line[Entry](lambda entry: entry.stage is Stage.READY and entry.is_fresh)
+            for _ in PRIORITIES
         )
         self._again: tuple[list[tuple[int, Entry]], ...] = tuple([] for _ in PRIORITIES)
         self._held: dict[MessageId, Entry] = {}

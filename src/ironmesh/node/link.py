@@ -412,6 +412,7 @@ class Link:
     def _run_timers(self) -> None:
         now = self._clock.now()
         if self._spare_until is not None and self._spare_until <= now.mono:
+            self._spare_until = None
             self.close_soon("duplicate")
         if self._is_deaf(now.mono):
             return
