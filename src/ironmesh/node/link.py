@@ -112,7 +112,6 @@ class Link:
         self._owner = owner
         self._clock = clock
         self._queue = SendQueue()
-        self._in_flight: list[Message] = []
         self._pacer = Pacer(channel.link.frames_per_second, channel.link.frame_burst, now.mono)
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -250,18 +249,9 @@ class Link:
         """End the session at once, without a goodbye."""
         self._connection.abort()
 
-    def take_queued(self) -> list[Message]:
-        """Return the messages that are not being written yet, the most urgent first."""
-        return self._queue.take_all()
-
-    def take_unsent(self) -> list[Message]:
-        """Return what an ended link leaves, the most urgent first.
-
-        The messages that were being written are among them: some of them may have arrived.
-        """
-        unsent = [*self._in_flight, *self.take_queued()]
-        self._in_flight = []
-        return unsent
+    def drop_queued(self) -> None:
+        """Forget the messages that are not being written yet: another link takes over."""
+        self._queue.take_all()
 
     # --- Its life ----------------------------------------------------------------------------
 
@@ -393,11 +383,9 @@ class Link:
             batch = self._next_batch(now.mono)
             if not batch and not self._channel.wants_write:
                 return
-            self._in_flight = batch
             units = self._channel.seal(batch, now)
             self._pacer.spend(len(units), now.mono)
             await self._connection.send(units)
-            self._in_flight = []
             if batch:
                 self._owner.link_written(batch)
             self.traffic.messages_sent += len(batch)

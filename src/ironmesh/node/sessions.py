@@ -167,7 +167,7 @@ class Sessions:
         if loser is not None:
             self._retire(loser, link)
             # What it did not write, the outbox gives to the link that takes over.
-            loser.take_queued()
+            loser.drop_queued()
         self._bring_up(link)
         if loser is None:
             self._announce(link)
