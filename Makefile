@@ -18,7 +18,7 @@ FUZZ_SECONDS ?= 5
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check fuzz docs lock system test-matrix $(MATRIX:%=unit-%) format clean
+.PHONY: help setup demo test unit check fuzz docs bench lock system test-matrix $(MATRIX:%=unit-%) format clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r n t; do printf '  make %-12s %s\n' "$$n" "$$t"; done
@@ -48,8 +48,12 @@ format: $(DEV) ## Let ruff format and mend what it can
 fuzz: $(FUZZ) $(PROJECT) ## Fuzz every decoder of network bytes (FUZZ_SECONDS each)
 	@$(PY) -m tests.fuzz.run --seconds $(FUZZ_SECONDS) $(ARGS)
 
-docs: $(PROJECT) ## Record docs/demo.svg anew
+docs: $(PROJECT) ## Run the examples of the pages and record docs/demo.svg anew
+	@$(PY) scripts/docs_examples.py --write
 	@$(PY) scripts/record_svg.py --output docs/demo.svg --title 'Two agents find each other and talk' 'ironmesh demo'
+
+bench: $(PROJECT) $(PUBLISHED) ## Measure against the published node and write docs/benchmarks.* (ARGS=--quick)
+	@$(PY) -m bench --json docs/benchmarks.json --markdown docs/benchmarks.md --plot docs/benchmarks.svg $(ARGS)
 
 test-matrix: $(MATRIX:%=unit-%) ## Unit tests on every Python 3.11 to 3.13 of this machine
 
