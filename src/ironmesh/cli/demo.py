@@ -31,7 +31,7 @@ from ironmesh.types import Secret
 POLL_S: Final = 0.01
 STOP_LIMIT_S: Final = 3.0
 QUESTION: Final = "Hello from alice. Do you hear me?"
-ANSWER: Final = "Loud and clear, says bob."
+ANSWER: Final = "Loud and clear."
 
 
 class DemoError(IronMeshError):
@@ -183,22 +183,21 @@ def _talk(report: Report, alice: DemoNode, bob: DemoNode, deadline: float) -> No
     peer = alice.wait_for_peer()
     report.tell(
         "online",
-        f"{alice.name} and {bob.name} found each other by mDNS and shook hands:"
-        f" passphrase proved, keys pinned, {'TLS' if peer.is_encrypted else 'no TLS'}",
+        "found by mDNS; hands shaken: passphrase proved, keys pinned,"
+        f" {'TLS' if peer.is_encrypted else 'no TLS'}",
         rtt_ms=peer.rtt_ms,
     )
     bob.wait_for_peer()
     asked = time.monotonic()
     alice.call("send", target=bob.name, payload=QUESTION.encode())
     question = bob.wait_for_message()
-    report.tell("message", f'{bob.name} got from {question.source_name}: "{question.text}"')
+    report.tell("message", f'{bob.name} got: "{question.text}"')
     bob.call("send", target=question.source, payload=ANSWER.encode())
     answer = alice.wait_for_message()
     round_trip_ms = round((time.monotonic() - asked) * 1000, 1)
     report.tell(
         "answer",
-        f'{alice.name} got from {answer.source_name}: "{answer.text}"'
-        f" (there and back in {round_trip_ms} ms)",
+        f'{alice.name} got: "{answer.text}" ({round_trip_ms} ms there and back)',
         round_trip_ms=round_trip_ms,
     )
 
