@@ -291,6 +291,9 @@ class FaultyConnection:
         self.may_send = asyncio.Event()
         """Cleared: `send` waits, as with a peer that does not read."""
         self.may_send.set()
+        self.may_return = asyncio.Event()
+        """Cleared: `send` sends, and does not return."""
+        self.may_return.set()
         self.sent: list[Unit] = []
 
     @property
@@ -302,6 +305,7 @@ class FaultyConnection:
         self.sent.extend(units)
         if not self.is_silent:
             await self._inner.send(units)
+        await self.may_return.wait()
 
     async def receive(self) -> Unit:
         while True:

@@ -47,9 +47,10 @@ class _Pipe:
     def reset(self) -> None:
         for writer in (self.client, self.server):
             # Without lingering, a close is a reset and not an orderly end.
-            writer.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-            )
+            with suppress(OSError):  # it is closed already
+                writer.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
             writer.transport.abort()
 
     async def close(self) -> None:
