@@ -214,7 +214,10 @@ class Agent:
         return self.daemon.run(background=not foreground)
 
     def stop(self) -> None:
-        """Stop the agent and wait for it; may be called twice, and from a handler."""
+        """Stop the agent and wait for it; may be called twice.
+
+        In a handler it returns at once, and the agent stops once the handler has ended.
+        """
         self.daemon.stop()
 
 

@@ -104,7 +104,8 @@ class BridgeDaemon:
     def stop(self) -> None:
         """Stop the node and wait for it; may be called twice.
 
-        On the node's own loop, as in an async handler, it returns at once and the node stops soon.
+        In a handler, and anywhere on the node's own loop, it returns at once and the node stops
+        soon: it gives handlers a moment to end, and what they sent a moment to be accepted.
         """
         embedded = self._embedded
         if embedded is not None:
@@ -112,15 +113,16 @@ class BridgeDaemon:
         atexit.unregister(self.stop)
 
     async def shutdown(self) -> None:
-        """Stop the node, from whichever loop awaits this."""
+        """Stop the node, from whichever loop awaits this; in an async handler see `stop`."""
         embedded = self._embedded
         if embedded is None:
             return
-        if embedded.thread.is_current:
-            await embedded.finish()
-            self.stop()
-        else:
+        if not embedded.thread.is_current:
             await asyncio.to_thread(self.stop)
+            return
+        if not embedded.is_handling_here:
+            await embedded.finish()
+        self.stop()
 
     def _start(self) -> EmbeddedNode:
         with self._starting:
@@ -320,7 +322,8 @@ class BridgeDaemon:
             return
         self._unaccepted[to_node] += 1
         try:
-            await sending
+            with embedded.unfinished():
+                await sending
         except IronMeshError as error:
             _log.warning("no message to %s: %s", to_node, error)
         finally:

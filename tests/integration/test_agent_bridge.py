@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.agents import PASSPHRASE, QUIET, Mailbox, eventually
+from tests.support.agents import PASSPHRASE, QUIET, Mailbox, eventually, prepare
 from tests.support.ports import free_port
 
 from ironmesh import BridgeDaemon
@@ -16,6 +16,8 @@ from ironmesh.errors import ConfigError, NotRunningError
 
 @pytest.fixture
 def daemons() -> Iterator[tuple[BridgeDaemon, BridgeDaemon]]:
+    for name in ("alice", "bob", "carol"):
+        prepare(name)
     alice = BridgeDaemon("alice", **{**QUIET, "capabilities": ["tool:clock"]})
     bob = BridgeDaemon(name="bob", **QUIET)
     yield alice, bob

@@ -29,6 +29,7 @@ from tests.support.processes import Running, environment
 
 from ironmesh import Agent
 from ironmesh.control.client import ControlClient
+from ironmesh.control.host import Host
 from ironmesh.control.paths import socket_path
 from ironmesh.errors import (
     KeyFileError,
@@ -133,12 +134,12 @@ async def test_twenty_lives_leave_nothing_behind(make: Make) -> None:
     agent.on_message()(lambda _, payload: got.put(payload))
 
     async def live() -> None:
+        before = len(got.items)
         agent.run(foreground=False)
         connect(agent, other)
         agent.send_sync("bob", "x")
         other.send_sync("alice", "y")
-        count = len(got.items) // 2 * 2
-        got.wait(count + 2)
+        got.wait(before + 2)
         agent.stop()
         await asyncio.to_thread(eventually, lambda: not other.peers)
 
@@ -183,32 +184,43 @@ def test_a_damaged_key_file_is_a_named_error(make: Make, private_home: Path) -> 
     assert keys.read_bytes() == b"{"
 
 
-@pytest.mark.parametrize("is_async", [False, True])
-def test_a_handler_may_stop_its_agent(make: Make, is_async: bool) -> None:
+@pytest.mark.parametrize("how", ["plain", "async", "shutdown"])
+def test_a_handler_may_stop_its_agent(make: Make, how: str) -> None:
     alice, bob = make("alice"), make("bob")
-    done = Mailbox()
+    calls, got = Mailbox(), Mailbox()
+    alice.on_message()(lambda _, payload: got.put(payload))
 
-    def stop(peer_id: str, payload: bytes) -> None:
+    def plain(peer_id: str, payload: bytes) -> None:
         bob.reply(peer_id, "bye")
         begun = time.monotonic()
         bob.stop()
-        done.put(time.monotonic() - begun)
+        calls.put(time.monotonic() - begun)
 
-    async def stop_async(peer_id: str, payload: bytes) -> None:
-        stop(peer_id, payload)
+    async def on_loop(peer_id: str, payload: bytes) -> None:
+        if how == "async":
+            plain(peer_id, payload)
+            return
+        bob.reply(peer_id, "bye")
+        await bob.daemon.shutdown()
+        calls.put(0)
 
-    bob.on_message()(stop_async if is_async else stop)
-    got = Mailbox()
-    alice.on_message()(lambda _, payload: got.put(payload))
-    start(alice, bob)
+    bob.on_message()(plain if how == "plain" else on_loop)
+    loop = bob.run(foreground=False)
+    assert loop is not None
+    start(alice)
     connect(alice, bob)
     alice.send_sync("bob", "x")
-    assert done.wait()[0] < 1
-    eventually(lambda: bob.daemon.loop is None)
+    eventually(loop.is_closed, "the end of bob")
     assert got.wait() == [b"bye"]
     bob.stop()
     eventually(lambda: "ironmesh-bob" not in {thread.name for thread in threading.enumerate()})
+
     start(bob)
+    connect(alice, bob)
+    alice.stop()
+    assert bob.daemon.loop is not None, "the message was handled, and does not come again"
+    assert len(calls.items) == 1
+    assert calls.items[0] < 1
 
 
 def test_a_handler_that_blocks_does_not_hold_up_the_stop(make: Make) -> None:
@@ -258,14 +270,17 @@ def test_a_start_that_is_interrupted_leaves_nothing(
 ) -> None:
     agent = make()
     before = threading.active_count()
-    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.01)
-    try:
+    really_start = Host.start
+
+    async def interrupted(host: Host) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0.1)
+        await really_start(host)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Host, "start", interrupted)
         with pytest.raises(KeyboardInterrupt):
             start(agent)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
     eventually(lambda: threading.active_count() == before, "the end of its threads")
     start(agent)
 
@@ -333,15 +348,16 @@ BLOCKED = """
 @agent.on_message()
 def handle(peer_id, payload):
     print("handling", flush=True)
+    handling.set()
     time.sleep(60)
 
-def provoke():
-    other.run(foreground=False)
-    join()
-    other.send_sync("alice", "x")
-
+handling = threading.Event()
 agent.run(foreground=False)
-provoke()
+other.run(foreground=False)
+join()
+other.send_sync("alice", "x")
+handling.wait()
+other.stop()
 """
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 from ironmesh.config import NodeConfig
@@ -20,8 +21,8 @@ from ironmesh.types import NodeId
 _log = logging.getLogger("ironmesh.control")
 
 STOP_LIMIT_S: Final = 5.0
-HANDLER_LIMIT_S: Final = 0.2
-"""How long the end waits for a handler that is running."""
+HANDLER_LIMIT_S: Final = 0.1
+"""How long the end waits for a handler that is running, and for what handlers send."""
 
 RunHandler = Callable[..., Awaitable[None]]
 """Calls a handler with arguments and waits for it; what it raises is logged."""
@@ -42,6 +43,8 @@ class EmbeddedNode:
         self._deliver = deliver
         self._tasks = TaskSupervisor(self.node.counters)
         self._is_finishing = False
+        self._handling: asyncio.Task[Any] | None = None
+        self._unfinished: set[asyncio.Future[None]] = set()
         self._starting: asyncio.Task[None] | None = None
         self._node_id: NodeId | None = None
         self._handlers = HandlerThread(f"ironmesh-{config.name}-handlers")
@@ -76,10 +79,14 @@ class EmbeddedNode:
             raise
 
     def stop(self) -> None:
-        """Stop the node and wait for it, unless the caller runs on its loop; may be called twice.
+        """Stop the node and wait for it; may be called twice.
 
-        A handler that blocks is not waited for: its thread ends with it.
+        On the node's loop and in a handler it returns at once, and the node stops soon: it gives
+        a handler a moment to end. One that blocks longer is left behind in its thread.
         """
+        if self._handlers.is_current:
+            self.thread.stop_soon()
+            return
         if not self.thread.stop(STOP_LIMIT_S):
             _log.warning("a handler holds the node's loop up; the node ends when it returns")
         self._handlers.join(HANDLER_LIMIT_S)
@@ -90,9 +97,29 @@ class EmbeddedNode:
             self._starting.cancel()
             await asyncio.wait([self._starting])
         self._is_finishing = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HANDLER_LIMIT_S):
+                while self._unfinished:
+                    await asyncio.wait(self._unfinished)
         self._handlers.close()
         await self._tasks.close()
         await self._host.stop()
+
+    @property
+    def is_handling_here(self) -> bool:
+        """The caller is an async handler, which the end of the node waits for."""
+        return self._handling is not None and asyncio.current_task() is self._handling
+
+    @contextlib.contextmanager
+    def unfinished(self) -> Iterator[None]:
+        """Let the end of the node wait a moment for what is done here, on its loop."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._unfinished.add(done)
+        try:
+            yield
+        finally:
+            self._unfinished.discard(done)
+            done.set_result(None)
 
     async def _start(self) -> None:
         self._starting = asyncio.current_task()
@@ -108,12 +135,15 @@ class EmbeddedNode:
     # --- Handlers ----------------------------------------------------------------------------
 
     async def _handle(self, received: MessageReceived) -> None:
-        await self._deliver(received, self._run)
+        if self._is_finishing:
+            # No handler begins any more: the message stays unhandled and comes again.
+            await asyncio.get_running_loop().create_future()
+        self._handling = asyncio.current_task()
+        with self.unfinished():
+            await self._deliver(received, self._run)
+        self._handling = None
 
     async def _run(self, handler: Callable[..., object], *args: Any) -> None:
-        if self._is_finishing:
-            # No handler runs any more: the message stays unhandled and comes again.
-            await asyncio.get_running_loop().create_future()
         await self._tasks.guard(self._call(handler, *args), "a message handler")
 
     async def _call(self, handler: Callable[..., object], *args: Any) -> None:

@@ -178,6 +178,11 @@ class HandlerThread:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_current(self) -> bool:
+        """The caller runs in it."""
+        return threading.current_thread() is self._thread
+
     async def run(self, handler: Callable[..., object], *args: object) -> object:
         """Call `handler` in the thread; return what it returns, raise what it raises."""
         if self._thread is None:
@@ -207,7 +212,7 @@ class HandlerThread:
 
     def join(self, timeout: float) -> None:
         """Wait for the end, unless the caller runs on it."""
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is not None and not self.is_current:
             self._thread.join(timeout)
 
 
