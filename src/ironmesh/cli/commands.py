@@ -14,6 +14,7 @@ class Command(NamedTuple):
 
 
 COMMANDS: Final = {
+    "setup": Command("setup", "setup_command", "Set a node up, by questions or by flags."),
     "run": Command("run", "run_command", "Run a node until it is stopped."),
     "demo": Command("demo", "demo_command", "Let two nodes on this machine exchange a message."),
     "send": Command("send", "send_command", "Send one message to a peer."),
@@ -21,6 +22,7 @@ COMMANDS: Final = {
     "peers": Command("peers", "peers_command", "Show the peers of a running node."),
     "trust": Command("trust", "trust_group", "See and change who is trusted."),
     "keys": Command("keys", "keys_group", "Make and show identities; keep passphrases."),
+    "config": Command("config", "config_group", "See what is set, and where that came from."),
     "completion": Command("completion", "completion_command", "Print a shell completion script."),
 }
 

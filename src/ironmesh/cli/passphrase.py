@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -110,28 +110,39 @@ def mesh_passphrase(sources: Sources, environ: Mapping[str, str]) -> Resolved:
     Raises:
         PassphraseError: no source, an unusable one, or fewer than 12 characters.
     """
-    resolved = stored_passphrase(sources, environ) or _asked()
+    source = first_source(sources, environ)
+    resolved = _asked() if source is None else source.load()
     check_length(resolved.passphrase)
     return resolved
 
 
-def stored_passphrase(sources: Sources, environ: Mapping[str, str]) -> Resolved | None:
-    """Return the mesh passphrase from the first source that can do without a person; else None.
+@dataclass(frozen=True, slots=True)
+class PassphraseSource:
+    """A source that can do without a person."""
+
+    where: str
+    """For people."""
+    load: Callable[[], Resolved]
+    """Raises `PassphraseError` if it is unusable; the length is not checked yet."""
+
+
+def first_source(sources: Sources, environ: Mapping[str, str]) -> PassphraseSource | None:
+    """Return the first source of the mesh passphrase that there is, but for a prompt.
 
     Raises:
-        PassphraseError: that source is unusable.
+        PassphraseError: whether the keychain is one is unclear.
     """
     if sources.file is not None:
-        return _from_file(sources.file)
+        return _file_source(sources.file)
     if _is_yes(environ):
-        return _from_keychain(sources.name)
+        return PassphraseSource("the keychain", lambda: _from_keychain(sources.name))
     if environ.get(VARIABLE):
-        return from_variable(environ, VARIABLE)
+        return PassphraseSource(VARIABLE, lambda: from_variable(environ, VARIABLE))
     if sources.configured is not None:
-        return _from_file(sources.configured)
+        return _file_source(sources.configured)
     default = None if sources.home is None else sources.home / DEFAULT_FILE
     if default is not None and os.path.lexists(default):
-        return _from_file(default)
+        return _file_source(default)
     return None
 
 
@@ -177,6 +188,10 @@ def _asked() -> Resolved:
         f"give --passphrase-file FILE, or set {FILE_VARIABLE}, {KEYCHAIN_VARIABLE}=1 or {VARIABLE},"
         " or run ironmesh setup, or start from a terminal to be asked",
     )
+
+
+def _file_source(file: Path) -> PassphraseSource:
+    return PassphraseSource(str(file), lambda: _from_file(file))
 
 
 def _from_file(file: Path) -> Resolved:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -14,7 +15,8 @@ from ironmesh.cli.lines import Line, line_of, notice_line
 from ironmesh.cli.options import json_option
 from ironmesh.cli.output import warn
 from ironmesh.cli.run_config import RunConfig, run_config
-from ironmesh.cli.setting_flags import named_settings_of, setting_flags
+from ironmesh.cli.setting_flags import named_settings_of, setting_flags, settings_of
+from ironmesh.settings.published import import_published
 from ironmesh.version import __version__
 
 
@@ -35,8 +37,11 @@ def run_command(*, as_json: bool, **flags: Any) -> None:
     from ironmesh.control.host import run_until_signal
     from ironmesh.observe.logs import LogFormat, logging_to
 
+    notice = import_published(settings_of(flags).home)
     settings = named_settings_of(flags)
     config = run_config(settings, os.environ)
+    if notice is not None:
+        config = replace(config, warnings=(notice, *config.warnings))
     printer = Printer(as_json=as_json)
     with logging_to(
         settings["log_file"], level=settings["log_level"], form=LogFormat(settings["log_format"])
