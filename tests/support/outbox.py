@@ -14,6 +14,8 @@ from ironmesh.wire.receipts import Receipt, Verdict, split_id
 
 OWN, BOB, CAROL = NodeId("a" * 32), NodeId("b" * 32), NodeId("c" * 32)
 WALL = 1.7e9
+EPOCH = b"\x07" * 8
+"""Of the first destination that a desk sends to."""
 
 Kind = TypeVar("Kind")
 
@@ -36,6 +38,7 @@ class Desk:
         self.mono = 1000.0
         self.wall = WALL
         self.store = MemoryStore()
+        self.epochs = 0
         self.restart()
 
     @property
@@ -51,8 +54,13 @@ class Desk:
         self.store = self.store.crash()
         self.mono = 5000.0 - self.mono / 2
         self.wall += off_s
-        self.outbox = Outbox(OWN, lambda size: b"\x07" * size, self.limits)
+        self.outbox = Outbox(OWN, self._random, self.limits)
         return self.carry_out(self.outbox.restore(self.store.snapshot(), self.now))
+
+    def _random(self, size: int) -> bytes:
+        if size == len(EPOCH):
+            self.epochs += 1
+        return bytes([self.epochs + 6]) * size
 
     def carry_out(self, actions: list[OutboxAction]) -> list[OutboxAction]:
         """Do the commits, and what they lead to; return all actions."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.outbox import BOB, CAROL, Desk, of, sent, told
+from tests.support.outbox import BOB, CAROL, EPOCH, Desk, of, sent, told
 
 from ironmesh.delivery.actions import Commit, ForgedReceipt, Load, Settled, Transmit
 from ironmesh.delivery.records import OutboxState, UpdateOutbox
@@ -32,7 +32,7 @@ def test_ids_count_up_for_each_destination_over_restarts():
     assert split_id(desk.ids[0])[1] == 1
     desk.restart()
     desk.send("NORMAL")
-    assert [split_id(one) for one in (*first, *desk.ids)] == [(b"\x07" * 8, n) for n in (1, 2, 3)]
+    assert [split_id(one) for one in (*first, *desk.ids)] == [(EPOCH, n) for n in (1, 2, 3)]
 
 
 def test_what_could_not_be_committed_never_was():

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from tests.support.outbox import BOB, CAROL, Desk, of, sent, told
+from tests.support.outbox import BOB, CAROL, EPOCH, Desk, of, sent, told
 
 from ironmesh.delivery.actions import Load, SendFloor, Transmit
 from ironmesh.delivery.records import OutboxState
 from ironmesh.types import MessagePriority
 from ironmesh.wire.receipts import Receipt, Verdict, join_id
-
-EPOCH = b"\x07" * 8
 
 
 def ids(*numbers):
