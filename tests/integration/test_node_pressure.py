@@ -176,9 +176,14 @@ async def test_the_urgent_overtakes_what_waits(nodes: Nodes) -> None:
         await eventually(lambda: link.is_full, "a full queue")
         await _cancel(flood)
         behind = link.queued
-        await alice.node.send("bob", b"urgent", priority=MessagePriority.CRITICAL)
+
+        def payloads() -> list[bytes]:
+            return [event.message.payload for event in bob.received]
+
+        make = alice.node._running().post.outbound._live.make
+        link.enqueue([make(bob.id, "MSG", b"urgent", MessagePriority.CRITICAL)])
         proxy.to_server.resume()
-        await eventually(lambda: "urgent" in bob.texts, "the urgent message")
-        arrived_before = bob.texts.index("urgent")
         await eventually(lambda: link.queued == 0, "the queue written")
-        await eventually(lambda: len(bob.texts) > arrived_before + behind // 2, "the others")
+        await eventually(lambda: b"urgent" in payloads(), "the urgent message")
+        arrived_before = payloads().index(b"urgent")
+        await eventually(lambda: len(bob.received) > arrived_before + behind // 2, "the others")
