@@ -108,6 +108,6 @@ def test_in_24_hours_nothing_grows():
     assert day.count - count > 5_000
     assert grown / (day.count - count) < 40, "one message leaves less than its id, and tables vary"
     assert day.outbox.count(BOB) == 0
-    assert 50 <= day.outbox.count(ABSENT) <= 61
+    assert 40 <= day.outbox.count(ABSENT) <= 60, "an hour of them"
     assert len(day.inbox._own) < 512
     assert len(day.inbox._foreign) < 27 * 60

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.support.outbox import BOB, CAROL, OWN, WALL
 
 from ironmesh.delivery.actions import Commit, Draft, Load, SendFloor, Settled, Transmit
+from ironmesh.delivery.entry import Stage
 from ironmesh.delivery.inbox import Inbox, InboxLimits
 from ironmesh.delivery.lane import OutboxLimits
 from ironmesh.delivery.outbox import Outbox
@@ -209,7 +210,7 @@ class OutboxMachine(RuleBasedStateMachine):
         entries = [
             entry
             for entry in self.outbox._shelf._entries.values()
-            if self.outbox.state(entry.row.id) is not None and entry.stage.value != "yielding"
+            if entry.stage not in (Stage.ENDED, Stage.YIELDING)
         ]
         for peer in (BOB, CAROL):
             mine = [entry for entry in entries if entry.row.destination == peer]
