@@ -64,6 +64,7 @@ def test_two_programs_find_each_other(one_host: Host, tmp_path: Path) -> None:
 
 OUTPUT = {
     "handlers": "plain: one\nrequest of alice id 36\nCONV b'three'",
+    "receipt": "36 delivered",
     "asyncio": "b'from my own loop'",
     "daemon": "MSG b'Hello!'",
     "settings": "",

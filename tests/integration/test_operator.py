@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from tests.support.nodes import Live, Nodes
@@ -15,14 +16,18 @@ from ironmesh.control.api import (
     PeerEvent,
     PeerView,
     RefusalEvent,
+    SettledEvent,
 )
 from ironmesh.control.host import Host
 from ironmesh.control.operator import NodeOperator
 from ironmesh.errors import (
     ConnectError,
     HandshakeError,
+    MessageEndedError,
+    NoPathError,
     NotRunningError,
     TrustError,
+    UnknownMessageError,
     UnknownPeerError,
 )
 from ironmesh.node.events import Notice, PeerOffline, PeerOnline
@@ -149,19 +154,132 @@ async def test_a_peer_that_came_back_is_shown_once(
 # --- Sending and connecting ----------------------------------------------------------------------
 
 
-async def test_sending_tells_whether_the_message_waits(alice: Operated, bob: Live) -> None:
+async def test_sending_tells_how_the_message_stands(alice: Operated, bob: Live) -> None:
     await alice.live.dial(bob)
-    sent = await alice.operator.send("bob", b"now", "MSG", MessagePriority.HIGH)
-    assert (sent.node_id, sent.state) == (bob.id, "sent")
+    sent = await alice.operator.send("bob", b"now", "MSG", MessagePriority.HIGH, wait_s=LIMIT_S)
+    assert (sent.node_id, sent.state) == (bob.id, "delivered")
     assert await bob.has_received(1) == ["now"]
     bob_id = bob.id
     await bob.node.stop()
     await alice.live.offline(bob_id)
     later = await alice.operator.send("bob", b"later", "MSG", MessagePriority.NORMAL)
-    assert (later.node_id, later.state) == (bob_id, "waiting")
+    assert (later.node_id, later.state) == (bob_id, "queued")
     assert sent.id != later.id
     with pytest.raises(UnknownPeerError):
         await alice.operator.send("carol", b"x", "MSG", MessagePriority.NORMAL)
+
+
+async def absent_peer(alice: Operated, bob: Live) -> NodeId:
+    """Let alice know bob, who then leaves."""
+    await alice.live.dial(bob)
+    bob_id = bob.id
+    await bob.node.stop()
+    await alice.live.offline(bob_id)
+    return bob_id
+
+
+async def queue(alice: Operated, text: str, **options: Any) -> str:
+    """Send a message to bob and return its id."""
+    send = alice.operator.send
+    return (await send("bob", text.encode(), "MSG", MessagePriority.NORMAL, **options)).id
+
+
+async def test_what_waits_is_listed_and_shown(alice: Operated, bob: Live) -> None:
+    bob_id = await absent_peer(alice, bob)
+    first, second = [await queue(alice, text, ttl_s=60.0) for text in ("one", "two")]
+    views = await alice.operator.outbox_list("bob")
+    assert [(view.id, view.name, view.state) for view in views] == [
+        (first, "bob", "queued"),
+        (second, "bob", "queued"),
+    ]
+    assert views == await alice.operator.outbox_list(bob_id)
+    assert 0 < views[0].expires_at - views[0].accepted_at <= 60.0
+    assert len(await alice.operator.outbox_list(limit=1)) == 1
+    detail = await alice.operator.outbox_show(second[:-1] + "2")
+    assert (detail.text, detail.size_bytes, detail.ended_at) == ("two", 3, None)
+    with pytest.raises(UnknownPeerError):
+        await alice.operator.outbox_list("carol")
+
+
+async def test_an_id_may_be_cut_short_as_long_as_it_is_the_only_one(
+    alice: Operated, bob: Live
+) -> None:
+    await absent_peer(alice, bob)
+    first = await queue(alice, "one")
+    assert (await alice.operator.outbox_show(first[:4])).id == first
+    assert (await alice.operator.outbox_show(first.replace("-", "").upper())).id == first
+    await queue(alice, "two")
+    with pytest.raises(UnknownMessageError, match="several messages"):
+        await alice.operator.outbox_show(first[:4])
+    unknown = f"{int(first[0], 16) ^ 1:x}"
+    for wrong in (unknown, "", "not an id", first + "0"):
+        with pytest.raises(UnknownMessageError):
+            await alice.operator.outbox_show(wrong)
+
+
+async def test_a_cancelled_message_is_told_and_stays_in_the_history(
+    alice: Operated, bob: Live
+) -> None:
+    await absent_peer(alice, bob)
+    message_id = await queue(alice, "one")
+    with alice.operator.subscribe() as events:
+        view = await alice.operator.outbox_cancel(message_id)
+        settled = await next_of(events, SettledEvent)
+    assert view.state == "cancelled"
+    assert isinstance(settled, SettledEvent)
+    assert (settled.ids, settled.peer, settled.state) == ((message_id,), view.node_id, "cancelled")
+    assert await alice.operator.outbox_list() == []
+    assert (await alice.operator.outbox_show(message_id)).state == "cancelled"
+    for call in (alice.operator.outbox_cancel, alice.operator.outbox_retry):
+        with pytest.raises(MessageEndedError, match="cancelled"):
+            await call(message_id)
+    [entry] = await alice.operator.history("bob")
+    assert (entry.direction, entry.id, entry.state) == ("sent", message_id, "cancelled")
+
+
+async def test_a_message_may_go_again_now(alice: Operated, bob: Live) -> None:
+    await absent_peer(alice, bob)
+    message_id = await queue(alice, "one")
+    assert (await alice.operator.outbox_retry(message_id)).state == "queued"
+
+
+async def test_waiting_ends_with_the_lifetime_or_with_patience(alice: Operated, bob: Live) -> None:
+    await absent_peer(alice, bob)
+    send = alice.operator.send
+    normal = MessagePriority.NORMAL
+    expired = await send("bob", b"one", "MSG", normal, ttl_s=0.05, wait_s=LIMIT_S)
+    assert expired.state == "expired"
+    assert (await send("bob", b"two", "MSG", normal, wait_s=0.01)).state == "queued"
+
+
+async def test_a_message_that_is_not_kept_needs_a_session(alice: Operated, bob: Live) -> None:
+    await alice.live.dial(bob)
+    live = await alice.operator.send(
+        "bob", b"live", "MSG", MessagePriority.NORMAL, is_durable=False, wait_s=LIMIT_S
+    )
+    assert live.state == "sent"
+    assert await bob.has_received(1) == ["live"]
+    bob_id = bob.id
+    await bob.node.stop()
+    await alice.live.offline(bob_id)
+    with pytest.raises(NoPathError):
+        await queue(alice, "live", is_durable=False)
+
+
+async def test_history_has_both_directions_the_newest_first(alice: Operated, bob: Live) -> None:
+    await alice.live.dial(bob)
+    sent = await queue(alice, "out", wait_s=LIMIT_S)
+    await bob.node.send("alice", b"back")
+    await alice.live.has_received(1)
+    history = await alice.operator.history("bob")
+    assert [(one.direction, one.name) for one in history] == [("received", "bob"), ("sent", "bob")]
+    assert (history[1].id, history[1].state) == (sent, "delivered")
+    assert history[0].state in {"waiting", "handled"}
+    assert await alice.operator.history(direction="sent") == history[1:]
+    assert await alice.operator.history(since=history[0].at) == history[:1]
+    assert await alice.operator.history(limit=1) == history[:1]
+    with pytest.raises(UnknownPeerError):
+        await alice.operator.history("carol")
 
 
 async def test_connecting_gives_the_node_id(alice: Operated, bob: Live) -> None:
