@@ -165,7 +165,7 @@ class Session:
         self._ports = dict(zip(SHOWN_PORTS, free_ports(len(SHOWN_PORTS)), strict=True))
         self._background: list[Background] = []
         programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        kept = {"SYSTEMROOT", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"}
+        kept = {"SYSTEMROOT", "PYTHONPATH", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"}
         self._env = {name: os.environ[name] for name in kept & set(os.environ)} | {
             "PATH": programs,
             "HOME": str(home),
