@@ -277,6 +277,24 @@ class NotDeliveredError(DeliveryError):
     code = "not_delivered"
 
 
+class NotYetDeliveredError(DeliveryError, TimeoutError):
+    """A message has not ended within the time that somebody waited for it; it goes on."""
+
+    code = "not_yet_delivered"
+
+
+class UnknownMessageError(IronMeshError, ValueError):
+    """No message of ours has this id, or several begin like that."""
+
+    code = "unknown_message"
+
+
+class MessageEndedError(IronMeshError):
+    """A message has ended: it can be neither taken back nor sent again."""
+
+    code = "message_ended"
+
+
 class NotRunningError(IronMeshError, RuntimeError):
     """The node is not running."""
 

@@ -6,15 +6,23 @@ import asyncio
 import base64
 import contextlib
 import threading
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import msgspec
 
 from ironmesh.control.api import (
+    MAX_LIST,
+    Direction,
+    HistoryView,
     MessageEvent,
     NodeState,
     OperatorEvent,
+    OutboxDetail,
+    OutboxView,
     PeerView,
     PinView,
     SentView,
@@ -22,7 +30,12 @@ from ironmesh.control.api import (
 from ironmesh.control.paths import socket_path
 from ironmesh.control.server import ControlServer
 from ironmesh.control.subscription import Subscription
-from ironmesh.errors import TrustError, UnknownPeerError
+from ironmesh.errors import (
+    MessageEndedError,
+    TrustError,
+    UnknownMessageError,
+    UnknownPeerError,
+)
 from ironmesh.types import MessagePriority, NodeId
 
 ALICE = NodeId("a" * 32)
@@ -35,6 +48,12 @@ class FakeOperator:
     def __init__(self, name: str = "alice") -> None:
         self.name = name
         self.sent: list[tuple[str, bytes, str, MessagePriority]] = []
+        self.send_options: list[dict[str, Any]] = []
+        self.send_ends = ("sent", "")
+        self.outbox: dict[str, OutboxDetail] = {}
+        self.retried: list[str] = []
+        self.past: list[HistoryView] = []
+        self.history_asked: list[tuple[str | None, Direction | None, float, int]] = []
         self.sent_signal = threading.Event()
         self.pins = {"bob": self._pin("bob", BOB)}
         self.subscriptions: set[Subscription] = set()
@@ -80,13 +99,59 @@ class FakeOperator:
         ]
 
     async def send(
-        self, target: str, payload: bytes, msg_type: str, priority: MessagePriority
+        self,
+        target: str,
+        payload: bytes,
+        msg_type: str,
+        priority: MessagePriority,
+        **options: Any,
     ) -> SentView:
         if target not in {"bob", BOB}:
             raise UnknownPeerError(f"no peer is named {target!r}", "known: bob")
         self.sent.append((target, payload, msg_type, priority))
+        self.send_options.append(options)
         self.sent_signal.set()
-        return SentView(id=str(uuid.UUID(int=len(self.sent))), node_id=BOB, state="sent")
+        state, reason = self.send_ends
+        number = str(uuid.UUID(int=len(self.sent)))
+        return SentView(id=number, node_id=BOB, state=state, reason=reason)
+
+    async def outbox_list(self, peer: str | None = None, limit: int = MAX_LIST) -> list[OutboxView]:
+        if peer not in {None, "bob", BOB}:
+            raise UnknownPeerError(f"no peer is named {peer!r}", "known: bob")
+        found: list[OutboxView] = [*self.outbox.values()]
+        return found[:limit]
+
+    async def outbox_show(self, message: str) -> OutboxDetail:
+        found = [one for one in self.outbox.values() if one.id.startswith(message)]
+        if len(found) != 1:
+            raise UnknownMessageError(f"no message of ours has the id {message!r}", "see history")
+        return found[0]
+
+    async def outbox_retry(self, message: str) -> OutboxView:
+        found = await self._going(message)
+        self.retried.append(found.id)
+        return found
+
+    async def outbox_cancel(self, message: str) -> OutboxView:
+        found = await self._going(message)
+        self.outbox[found.id] = msgspec.structs.replace(found, state="cancelled", ended_at=1.0)
+        return self.outbox[found.id]
+
+    async def _going(self, message: str) -> OutboxDetail:
+        found = await self.outbox_show(message)
+        if found.ended_at is not None:
+            raise MessageEndedError(f"the message has ended: {found.state}", "send a new one")
+        return found
+
+    async def history(
+        self,
+        peer: str | None = None,
+        direction: Direction | None = None,
+        since: float = 0.0,
+        limit: int = 100,
+    ) -> list[HistoryView]:
+        self.history_asked.append((peer, direction, since, limit))
+        return self.past[:limit]
 
     @contextlib.contextmanager
     def subscribe(self) -> Iterator[AsyncIterator[OperatorEvent]]:
@@ -161,6 +226,23 @@ def message(payload: bytes = b"hi", *, source_name: str = "bob", number: int = 1
         source=BOB,
         source_name=source_name,
         via=BOB,
+        payload=payload,
+    )
+
+
+def queued(payload: bytes = b"hi", *, name: str = "bob", number: int = 1) -> OutboxDetail:
+    """A message that waits for bob."""
+    return OutboxDetail(
+        id=str(uuid.UUID(bytes=b"epoch-of" + number.to_bytes(8, "big"))),
+        node_id=BOB,
+        name=name,
+        type="MSG",
+        priority=MessagePriority.NORMAL,
+        size_bytes=len(payload),
+        state="queued",
+        accepted_at=time.time() - 90.0,
+        expires_at=time.time() + 3 * 3600.0 + 60.0,
+        attempts=2,
         payload=payload,
     )
 

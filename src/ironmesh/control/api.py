@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
+from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
 from ironmesh.types import MessagePriority, NodeId
+
+MAX_LIST: Final = 10_000
+"""The most messages that one call returns."""
+
+
+Direction = Literal["sent", "received"]
+"""Which way a message went."""
 
 
 class NodeState(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +83,66 @@ class SentView(msgspec.Struct, frozen=True, kw_only=True):
     node_id: NodeId
     """Who it is for."""
     state: str
-    """`sent`, or `waiting` until the peer is back."""
+    """A value of `ironmesh.delivery.records.OutboxState`; of a message that is not kept `sent`."""
+    reason: str = ""
+    """Why it was refused, for people."""
+
+
+class OutboxView(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of this node, but for its payload."""
+
+    id: str
+    """UUID text."""
+    node_id: NodeId
+    """Who it is for."""
+    name: str
+    """Its last known name; empty if unknown."""
+    type: str
+    priority: MessagePriority
+    size_bytes: int
+    state: str
+    """A value of `ironmesh.delivery.records.OutboxState`."""
+    accepted_at: float
+    """Seconds since 1970."""
+    expires_at: float
+    """When it is given up, seconds since 1970."""
+    attempts: int
+    ended_at: float | None = None
+    """None while it goes on."""
+    reason: str = ""
+    """Why it was refused, for people."""
+
+
+class OutboxDetail(OutboxView, frozen=True, kw_only=True):
+    """A message of this node, whole."""
+
+    payload: bytes = msgspec.field(name="payload_b64")
+
+    @property
+    def text(self) -> str | None:
+        """The payload as text, where it is UTF-8."""
+        return _text(self.payload)
+
+
+class HistoryView(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that was sent, or that arrived, without its payload."""
+
+    direction: Direction
+    id: str
+    """UUID text."""
+    node_id: NodeId
+    """Its destination, or its source."""
+    name: str
+    """Its last known name; empty if unknown."""
+    type: str
+    priority: MessagePriority
+    size_bytes: int
+    at: float
+    """When it was accepted, or arrived: seconds since 1970."""
+    state: str
+    """Of a sent one a value of `OutboxState`; of a received one `handled` or `waiting`."""
+    ended_at: float | None = None
+    reason: str = ""
 
 
 class PinView(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,14 +182,25 @@ class MessageEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     via: NodeId
     """The direct peer that handed it over: the source, unless it was relayed."""
     payload: bytes = msgspec.field(name="payload_b64")
+    is_redelivered: bool = False
+    """A handler may have seen it before: the node ended while one was at it."""
 
     @property
     def text(self) -> str | None:
         """The payload as text, where it is UTF-8."""
-        try:
-            return self.payload.decode("utf-8")
-        except UnicodeDecodeError:
-            return None
+        return _text(self.payload)
+
+
+class SettledEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="settled"):
+    """Messages of this node reached a new state; but for `held` it is their last one."""
+
+    ids: tuple[str, ...]
+    """UUID texts."""
+    peer: NodeId
+    """Who they are for."""
+    state: str
+    """A value of `ironmesh.delivery.records.OutboxState`."""
+    reason: str = ""
 
 
 class PeerEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="peer"):
@@ -154,7 +232,14 @@ class MissedEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     count: int
 
 
-OperatorEvent = MessageEvent | PeerEvent | RefusalEvent | MissedEvent
+OperatorEvent = MessageEvent | SettledEvent | PeerEvent | RefusalEvent | MissedEvent
+
+
+def _text(payload: bytes) -> str | None:
+    try:
+        return payload.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 # --- The operator's calls ------------------------------------------------------------------------
@@ -172,15 +257,89 @@ class Operator(Protocol):
         ...
 
     async def send(
-        self, target: str, payload: bytes, msg_type: str, priority: MessagePriority
+        self,
+        target: str,
+        payload: bytes,
+        msg_type: str,
+        priority: MessagePriority,
+        *,
+        ttl_s: float = DEFAULT_LIFETIME_S,
+        is_durable: bool = True,
+        wait_s: float | None = None,
     ) -> SentView:
         """Send one message.
 
         Args:
             target: a peer's name or node id.
+            ttl_s: how long it may take; then it ends as expired.
+            is_durable: keep it until it ends; otherwise it goes over the session that is up now.
+            wait_s: wait so long at most for its end; None = answer once it is accepted.
+
+        Returns:
+            How it ended, or how it stands.
 
         Raises:
             DeliveryError: it was not accepted.
+            StoreError: it could not be brought to disk, and was not accepted.
+        """
+        ...
+
+    async def outbox_list(self, peer: str | None = None, limit: int = MAX_LIST) -> list[OutboxView]:
+        """Return the messages of this node that have not ended, the oldest first.
+
+        Args:
+            peer: only those to this name or node id.
+            limit: at most so many, and at most 10,000.
+
+        Raises:
+            UnknownPeerError: nobody of this name is known.
+        """
+        ...
+
+    async def outbox_show(self, message: str) -> OutboxDetail:
+        """Return a message of this node, ended or not, with its payload.
+
+        Args:
+            message: its id, or how no other id begins.
+
+        Raises:
+            UnknownMessageError: there is none, or there are several.
+        """
+        ...
+
+    async def outbox_retry(self, message: str) -> OutboxView:
+        """Let a message go again now, whatever it waits for; see `outbox_show`.
+
+        Raises:
+            MessageEndedError: it has ended.
+        """
+        ...
+
+    async def outbox_cancel(self, message: str) -> OutboxView:
+        """Take a message back; what is on the wire may arrive. See `outbox_show`.
+
+        Raises:
+            MessageEndedError: it has ended.
+        """
+        ...
+
+    async def history(
+        self,
+        peer: str | None = None,
+        direction: Direction | None = None,
+        since: float = 0.0,
+        limit: int = 100,
+    ) -> list[HistoryView]:
+        """Return messages of both directions, the newest first.
+
+        Args:
+            peer: only those to or from this name or node id.
+            direction: only those that went this way.
+            since: only those accepted or arrived since, seconds since 1970.
+            limit: at most so many, and at most 10,000.
+
+        Raises:
+            UnknownPeerError: nobody of this name is known.
         """
         ...
 

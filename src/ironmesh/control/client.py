@@ -61,17 +61,18 @@ class ControlClient:
             raise ControlError(f"the process at {path} belongs to another user", "end it")
         return cls(end)
 
-    def call(self, name: str, /, **params: Any) -> Any:
+    def call(self, name: str, within_s: float | None = None, /, **params: Any) -> Any:
         """Call `name` and return its result; `protocol.CALLS` states the types of both.
 
         Args:
+            within_s: how long the answer may take; None = 30 seconds.
             params: the fields of the call's parameters, as `protocol` declares them.
 
         Raises:
             ControlError: the node refused; `remote_code` tells why.
         """
         params_type, result_type = protocol.CALLS[name]
-        answer = self._ask(name, params_type(**params))
+        answer = self._ask(name, params_type(**params), within_s)
         try:
             return msgspec.json.decode(answer, type=result_type)
         except (ValueError, RecursionError) as error:
@@ -111,15 +112,18 @@ class ControlClient:
     ) -> None:
         self.close()
 
-    def _ask(self, name: str, params: protocol.Params) -> msgspec.Raw:
+    def _ask(
+        self, name: str, params: protocol.Params, within_s: float | None = None
+    ) -> msgspec.Raw:
         request_id = next(self._ids)
-        self._socket.settimeout(CALL_TIMEOUT_S)
+        within_s = CALL_TIMEOUT_S if within_s is None else within_s
+        self._socket.settimeout(within_s)
         try:
             self._socket.sendall(protocol.encode_request(request_id, name, params))
             line = self._lines.readline(MAX_ANSWER_BYTES)
         except TimeoutError as error:
             raise ControlError(
-                f"the node did not answer within {CALL_TIMEOUT_S:g} s", "see the node's log"
+                f"the node did not answer within {within_s:g} s", "see the node's log"
             ) from error
         except OSError as error:
             raise _gone() from error

@@ -11,22 +11,31 @@ from typing import Final
 import msgspec
 
 from ironmesh.control.api import (
+    MAX_LIST,
+    Direction,
+    HistoryView,
     MessageEvent,
     NodeState,
     OperatorEvent,
+    OutboxDetail,
+    OutboxView,
     PeerEvent,
     PeerView,
     PinView,
     RefusalEvent,
     SentView,
+    SettledEvent,
 )
+from ironmesh.control.messages import Messages
 from ironmesh.control.subscription import Subscription
 from ironmesh.control.views import decode_key, find_revoked, pin_view, revoked_view
+from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
 from ironmesh.delivery.records import OutboxState
 from ironmesh.errors import UnknownPeerError
 from ironmesh.node.clock import SystemClock
 from ironmesh.node.events import (
     MessageReceived,
+    MessageSettled,
     NodeEvent,
     Notice,
     PeerOffline,
@@ -35,6 +44,7 @@ from ironmesh.node.events import (
 )
 from ironmesh.node.link import Link
 from ironmesh.node.node import Node
+from ironmesh.node.outgoing import Ending
 from ironmesh.trust.pins import Pin
 from ironmesh.types import MessagePriority, NodeId, message_id_text
 from ironmesh.version import __version__
@@ -54,6 +64,7 @@ class NodeOperator:
     def __init__(self, node: Node, stop: Callable[[], None]) -> None:
         self._node = node
         self._stop = stop
+        self._messages = Messages(node)
         self._clock = SystemClock()
         self._past: OrderedDict[NodeId, PeerView] = OrderedDict()
         self._warnings: list[str] = []
@@ -110,16 +121,56 @@ class NodeOperator:
     # --- What it does ------------------------------------------------------------------------
 
     async def send(
-        self, target: str, payload: bytes, msg_type: str, priority: MessagePriority
+        self,
+        target: str,
+        payload: bytes,
+        msg_type: str,
+        priority: MessagePriority,
+        *,
+        ttl_s: float = DEFAULT_LIFETIME_S,
+        is_durable: bool = True,
+        wait_s: float | None = None,
     ) -> SentView:
-        """Send one message; see `Outbound.send`."""
-        node_id, message_id = await self._node.send(target, payload, msg_type, priority)
-        ending = self._node.outgoing.ending(message_id)
+        """Send one message, and wait for its end if asked to."""
+        node_id, message_id = await self._node.send(
+            target, payload, msg_type, priority, lifetime_s=ttl_s, is_durable=is_durable
+        )
+        if not is_durable:
+            ending = Ending(OutboxState.SENT)
+        else:
+            ending = await self._messages.ending(message_id, wait_s or 0.0)
         return SentView(
             id=message_id_text(message_id),
             node_id=node_id,
-            state=ending.state.value if ending is not None else OutboxState.QUEUED.value,
+            state=ending.state.value,
+            reason=ending.reason,
         )
+
+    async def outbox_list(self, peer: str | None = None, limit: int = MAX_LIST) -> list[OutboxView]:
+        """Return the messages of this node that have not ended, the oldest first."""
+        return await self._messages.outbox_list(peer, limit)
+
+    async def outbox_show(self, message: str) -> OutboxDetail:
+        """Return a message of this node, ended or not, with its payload."""
+        return await self._messages.outbox_show(message)
+
+    async def outbox_retry(self, message: str) -> OutboxView:
+        """Let a message go again now, whatever it waits for."""
+        return await self._messages.outbox_retry(message)
+
+    async def outbox_cancel(self, message: str) -> OutboxView:
+        """Take a message back; what is on the wire may arrive."""
+        return await self._messages.outbox_cancel(message)
+
+    async def history(
+        self,
+        peer: str | None = None,
+        direction: Direction | None = None,
+        since: float = 0.0,
+        limit: int = 100,
+    ) -> list[HistoryView]:
+        """Return messages of both directions, the newest first."""
+        return await self._messages.history(peer, direction, since, limit)
 
     async def connect(self, host: str, port: int) -> NodeId:
         """Dial an address; return the peer's node id once its session is up."""
@@ -165,7 +216,7 @@ class NodeOperator:
             self._remember(event)
         if isinstance(event, Notice) and event.is_warning and len(self._warnings) < MAX_WARNINGS:
             self._warnings.append(event.text)
-        shown = _shown(event)
+        shown = _shown(event) if self._subscriptions else None
         if shown is not None:
             for subscription in self._subscriptions:
                 subscription.offer(shown)
@@ -217,7 +268,7 @@ def _view(link: Link) -> PeerView:
 def _shown(event: NodeEvent) -> OperatorEvent | None:
     """Return an event of the node as its operator sees it; None where it does not."""
     match event:
-        case MessageReceived(message, source_name, via):
+        case MessageReceived(message, source_name, via, is_redelivered):
             return MessageEvent(
                 id=message_id_text(message.id),
                 type=message.type,
@@ -225,7 +276,11 @@ def _shown(event: NodeEvent) -> OperatorEvent | None:
                 source_name=source_name,
                 via=via,
                 payload=message.payload,
+                is_redelivered=is_redelivered,
             )
+        case MessageSettled(ids, peer, state, reason):
+            texts = tuple(message_id_text(message_id) for message_id in ids)
+            return SettledEvent(ids=texts, peer=peer, state=state, reason=reason)
         case PeerOnline():
             return PeerEvent(
                 node_id=event.node_id, name=event.name, is_online=True, address=event.address

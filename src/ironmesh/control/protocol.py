@@ -11,11 +11,23 @@ closes. Payloads and keys are standard base64.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
-from ironmesh.control.api import NodeState, OperatorEvent, PeerView, PinView, SentView
+from ironmesh.control.api import (
+    MAX_LIST,
+    Direction,
+    HistoryView,
+    NodeState,
+    OperatorEvent,
+    OutboxDetail,
+    OutboxView,
+    PeerView,
+    PinView,
+    SentView,
+)
+from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
 from ironmesh.errors import ControlError, IronMeshError
 from ironmesh.types import MessagePriority, MessageType, NodeId
 
@@ -23,6 +35,9 @@ VERSION: Final = 1
 MAX_LINE_BYTES: Final = 24 * 1024 * 1024
 """The longest line of a client, its line feed included."""
 MAX_REQUEST_ID: Final = 2**53
+
+Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LIST)]
+"""How many rows a call returns at most."""
 
 
 class _Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,6 +59,43 @@ class SendParams(_Params, frozen=True):
     payload: bytes = msgspec.field(name="payload_b64")
     msg_type: str = msgspec.field(name="type", default=MessageType.MSG.value)
     priority: MessagePriority = MessagePriority.NORMAL
+    ttl_s: float = DEFAULT_LIFETIME_S
+    is_durable: bool = True
+    wait_s: float | None = None
+
+
+class OutboxListParams(_Params, frozen=True):
+    """`outbox_list`."""
+
+    peer: str | None = None
+    limit: Limit = MAX_LIST
+
+
+class OutboxShowParams(_Params, frozen=True):
+    """`outbox_show`."""
+
+    message: str
+
+
+class OutboxRetryParams(_Params, frozen=True):
+    """`outbox_retry`."""
+
+    message: str
+
+
+class OutboxCancelParams(_Params, frozen=True):
+    """`outbox_cancel`."""
+
+    message: str
+
+
+class HistoryParams(_Params, frozen=True):
+    """`history`."""
+
+    peer: str | None = None
+    direction: Direction | None = None
+    since: float = 0.0
+    limit: Limit = 100
 
 
 class SubscribeParams(_Params, frozen=True):
@@ -96,6 +148,11 @@ Params = (
     StateParams
     | PeersParams
     | SendParams
+    | OutboxListParams
+    | OutboxShowParams
+    | OutboxRetryParams
+    | OutboxCancelParams
+    | HistoryParams
     | SubscribeParams
     | TrustListParams
     | TrustShowParams
@@ -110,6 +167,11 @@ CALLS: Final[dict[str, tuple[type[Params], Any]]] = {
     "state": (StateParams, NodeState),
     "peers": (PeersParams, list[PeerView]),
     "send": (SendParams, SentView),
+    "outbox_list": (OutboxListParams, list[OutboxView]),
+    "outbox_show": (OutboxShowParams, OutboxDetail),
+    "outbox_retry": (OutboxRetryParams, OutboxView),
+    "outbox_cancel": (OutboxCancelParams, OutboxView),
+    "history": (HistoryParams, list[HistoryView]),
     "subscribe": (SubscribeParams, None),
     "trust_list": (TrustListParams, list[PinView]),
     "trust_show": (TrustShowParams, PinView),

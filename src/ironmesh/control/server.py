@@ -196,8 +196,16 @@ class _Client:
     async def _call(self, params: protocol.Params) -> Any:
         operator = self._operator
         match params:
-            case protocol.SendParams(target, payload, msg_type, priority):
-                return await operator.send(target, payload, msg_type, priority)
+            case protocol.SendParams():
+                return await operator.send(
+                    params.target,
+                    params.payload,
+                    params.msg_type,
+                    params.priority,
+                    ttl_s=params.ttl_s,
+                    is_durable=params.is_durable,
+                    wait_s=params.wait_s,
+                )
             case protocol.TrustShowParams(who):
                 return operator.trust_show(who)
             case protocol.TrustPinParams(public_key_b64, name, is_verified):
@@ -208,6 +216,22 @@ class _Client:
                 return await operator.trust_forget(who)
             case protocol.ConnectParams(host, port):
                 return await operator.connect(host, port)
+            case _:
+                return await self._call_about_messages(params)
+
+    async def _call_about_messages(self, params: protocol.Params) -> Any:
+        operator = self._operator
+        match params:
+            case protocol.OutboxListParams(peer, limit):
+                return await operator.outbox_list(peer, limit)
+            case protocol.OutboxShowParams(message):
+                return await operator.outbox_show(message)
+            case protocol.OutboxRetryParams(message):
+                return await operator.outbox_retry(message)
+            case protocol.OutboxCancelParams(message):
+                return await operator.outbox_cancel(message)
+            case protocol.HistoryParams(peer, direction, since, limit):
+                return await operator.history(peer, direction, since, limit)
             case _:
                 return self._plain_calls()[type(params)]()
 

@@ -6,10 +6,12 @@ import asyncio
 from collections import deque
 from typing import Final, Self
 
-from ironmesh.control.api import MessageEvent, MissedEvent, OperatorEvent
+from ironmesh.control.api import MessageEvent, MissedEvent, OperatorEvent, SettledEvent
 
 MAX_EVENTS: Final = 1000
 MAX_BYTES: Final = 16 * 1024 * 1024
+ID_BYTES: Final = 96
+"""Of one message id as an object."""
 
 
 class Subscription:
@@ -17,7 +19,7 @@ class Subscription:
 
     Args:
         max_events: events that wait at most.
-        max_bytes: payload bytes that wait at most; a single event may be larger.
+        max_bytes: bytes of payloads and ids that wait at most; a single event may be larger.
     """
 
     def __init__(self, *, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES) -> None:
@@ -71,4 +73,6 @@ class Subscription:
 
 
 def _size(event: OperatorEvent) -> int:
-    return len(event.payload) if isinstance(event, MessageEvent) else 0
+    if isinstance(event, MessageEvent):
+        return len(event.payload)
+    return ID_BYTES * len(event.ids) if isinstance(event, SettledEvent) else 0

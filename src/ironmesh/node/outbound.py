@@ -152,6 +152,7 @@ class Outbound:
         link = self._links.get(destination)
         if link is None or not link.is_usable:
             raise NoPathError(
-                "no session with this peer is up", "send with durable=True, or wait for it"
+                "no session with this peer is up",
+                "let the message be kept (no --live, durable=True), or wait for the peer",
             )
         return link

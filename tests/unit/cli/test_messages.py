@@ -202,7 +202,7 @@ def test_a_reply_that_is_not_accepted_does_not_end_listening(
 ):
     from ironmesh.errors import QueueFullError
 
-    async def send(*_):
+    async def send(*_, **_options):
         raise QueueFullError("the queue is full", "wait")
 
     monkeypatch.setattr(alice.operator, "send", send)

@@ -6,7 +6,7 @@ import socket
 import stat
 
 import pytest
-from tests.support.fake_operator import BOB, FakeOperator, message
+from tests.support.fake_operator import BOB, FakeOperator, message, queued
 
 from ironmesh.control import local, protocol
 from ironmesh.control import server as server_module
@@ -112,6 +112,49 @@ async def test_every_call_reaches_the_operator(client, operator):
     assert operator.connected_to == ("::1", 1)
     assert "result" in await client.call("stop")
     assert operator.is_stopped
+
+
+async def test_how_long_a_message_lives_and_is_waited_for_reaches_the_operator(client, operator):
+    operator.send_ends = ("refused", "too large")
+    answer = await client.call(
+        "send", target="bob", payload=b"hi", ttl_s=60.0, is_durable=False, wait_s=2.5
+    )
+    assert (answer["result"]["state"], answer["result"]["reason"]) == ("refused", "too large")
+    assert operator.send_options == [{"ttl_s": 60.0, "is_durable": False, "wait_s": 2.5}]
+    await client.call("send", target="bob", payload=b"hi")
+    assert operator.send_options[1] == {"ttl_s": 86400.0, "is_durable": True, "wait_s": None}
+
+
+async def test_every_call_about_messages_reaches_the_operator(client, operator):
+    waiting = queued(b"\xff")
+    operator.outbox[waiting.id] = waiting
+    [listed] = (await client.call("outbox_list", peer="bob", limit=5))["result"]
+    assert (listed["id"], listed["state"]) == (waiting.id, "queued")
+    shown = (await client.call("outbox_show", message=waiting.id[:8]))["result"]
+    assert shown["payload_b64"] == "/w=="
+    assert (await client.call("outbox_retry", message=waiting.id))["result"]["attempts"] == 2
+    assert operator.retried == [waiting.id]
+    cancelled = await client.call("outbox_cancel", message=waiting.id)
+    assert cancelled["result"]["state"] == "cancelled"
+    again = await client.call("outbox_cancel", message=waiting.id)
+    assert again["error"]["code"] == "message_ended"
+    unknown = await client.call("outbox_show", message="ffff")
+    assert unknown["error"]["code"] == "unknown_message"
+    asked = await client.call("history", peer="bob", direction="sent", since=5.0, limit=7)
+    assert asked["result"] == []
+    assert operator.history_asked == [("bob", "sent", 5.0, 7)]
+
+
+@pytest.mark.parametrize(
+    ("call", "params"),
+    [
+        ("history", {"limit": 0}),
+        ("outbox_list", {"limit": 10_001}),
+        ("history", {"direction": "up"}),
+    ],
+)
+async def test_what_no_answer_can_hold_is_refused(client, call, params):
+    assert (await client.call(call, **params))["error"]["code"] == "bad_params"
 
 
 async def test_an_error_of_the_operator_is_answered_and_the_client_goes_on(client):

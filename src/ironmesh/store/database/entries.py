@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -42,3 +43,33 @@ class SentMessage(msgspec.Struct, frozen=True, gc=False):
 
     row: OutboxRow
     payload: bytes
+
+
+@runtime_checkable
+class Archive(Protocol):
+    """What a store that people can look into answers; see `SqliteStore`."""
+
+    async def history(
+        self,
+        *,
+        peer: NodeId | None = None,
+        direction: Direction | None = None,
+        since_wall: float = 0.0,
+        limit: int = 100,
+    ) -> list[HistoryEntry]:
+        """Return messages of both directions, the newest first."""
+        ...
+
+    async def outbox(
+        self, *, destination: NodeId | None = None, limit: int = 10_000
+    ) -> list[OutboxRow]:
+        """Return messages of ours that have not ended, the oldest first."""
+        ...
+
+    async def sent(self, message_id: MessageId) -> SentMessage | None:
+        """Return a message of ours, ended or not; None if there is none of this id."""
+        ...
+
+    async def sent_like(self, beginning: str, limit: int) -> list[MessageId]:
+        """Return ids of messages of ours that begin like this, in hexadecimal."""
+        ...

@@ -96,6 +96,28 @@ class Reader:
                 return SentMessage(outbox_row(found[:-1], self._epochs, self._opener), payload)
         return None
 
+    def sent_like(self, beginning: str, limit: int) -> list[MessageId]:
+        """Return ids of messages of ours, ended or not, that begin like this.
+
+        Args:
+            beginning: of the id in hexadecimal, at most 32 digits.
+            limit: at most so many.
+
+        Raises:
+            ValueError: it is not hexadecimal.
+        """
+        first, low = split_id(MessageId(bytes.fromhex(beginning.ljust(32, "0"))))
+        last, high = split_id(MessageId(bytes.fromhex(beginning.ljust(32, "f"))))
+        found: list[MessageId] = []
+        for row, (_destination, epoch) in self._epochs.items():
+            if first <= epoch <= last:
+                numbers = self._connection.execute(
+                    "SELECT number FROM outbox WHERE epoch = ? AND number BETWEEN ? AND ? LIMIT ?",
+                    (row, low, high, limit - len(found)),
+                )
+                found += [MessageId(epoch + number) for (number,) in numbers]
+        return found
+
     def _sent(self, peer: NodeId | None, since_wall: float, limit: int) -> Iterator[HistoryEntry]:
         where, values = self._to(peer)
         rows = self._connection.execute(

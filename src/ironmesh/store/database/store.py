@@ -144,6 +144,19 @@ class SqliteStore:
         """
         return await self._ask(lambda reader: reader.sent(message_id))
 
+    async def sent_like(self, beginning: str, limit: int) -> list[MessageId]:
+        """Return ids of messages of ours, ended or not, that begin like this.
+
+        Args:
+            beginning: of the id in hexadecimal, at most 32 digits.
+            limit: at most so many.
+
+        Raises:
+            StoreError: the database cannot be read.
+            ValueError: it is not hexadecimal.
+        """
+        return await self._ask(lambda reader: reader.sent_like(beginning, limit))
+
     async def close(self) -> None:
         """Finish what was committed and free every file; a second call does nothing."""
         writer, self._writer = self._writer, None
