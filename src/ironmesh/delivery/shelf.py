@@ -137,6 +137,8 @@ class Shelf:
             entry.victims = ()
         if entry.stage is Stage.ACCEPTED:
             lane.wait(entry)
+        elif entry.end is not None:
+            actions.append(Commit((entry.end,), (entry.row.id,)))
 
     def _evict(self, lane: Lane, victims: Sequence[Entry], actions: list[OutboxAction]) -> None:
         for victim in victims:
@@ -155,7 +157,10 @@ class Shelf:
         now: Instant,
         actions: list[OutboxAction],
     ) -> None:
-        """End entries. What is a fact is told at once, what we decide once it is on disk."""
+        """End entries. What is a fact is told at once, what we decide once it is on disk.
+
+        The end of one whose first commit is under way is committed after that.
+        """
         if not entries:
             return
         ops: list[UpdateOutbox] = []
@@ -167,8 +172,10 @@ class Shelf:
             entry.end = UpdateOutbox(
                 row.id, row.destination, state, now.wall, reason, row.attempts + entry.attempts
             )
-            ops.append(entry.end)
-        actions.append(Commit(tuple(ops), tuple(entry.row.id for entry in entries)))
+            if entry.is_saved:
+                ops.append(entry.end)
+        if ops:
+            actions.append(Commit(tuple(ops), tuple(op.id for op in ops)))
         if state is not OutboxState.CANCELLED:
             tell_settled(entries, state, reason, actions)
 

@@ -40,6 +40,8 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def start(self):
         self.outbox = Outbox(OWN, self.random, LIMITS)
+        self.puts = deque()
+        """Commits of what was accepted; those of its ends may overtake them."""
         self.commits = deque()
         self.loads = []
         self.links = {}
@@ -59,7 +61,7 @@ class OutboxMachine(RuleBasedStateMachine):
         for action in actions:
             match action:
                 case Commit():
-                    self.commits.append((action.ops, action.ids, False))
+                    self.commits.append((action.ops, action.ids))
                 case Load():
                     self.loads.append(action)
                 case Transmit():
@@ -129,14 +131,22 @@ class OutboxMachine(RuleBasedStateMachine):
         except (QueueFullError, MessageTooLargeError):
             assert (self.outbox.count(peer), self.outbox.size_bytes(peer)) == before
             return
-        self.commits.append((accepted.ops, accepted.ids, True))
+        self.puts.append((accepted.ops, accepted.ids))
         for one in accepted.ids:
             self.returned[peer, one] = bytes(size)
+
+    @precondition(lambda self: self.puts)
+    @rule(is_ok=st.integers(0, 4).map(bool))
+    def commit_accepted(self, is_ok):
+        self.commit_first(self.puts, is_ok)
 
     @precondition(lambda self: self.commits)
     @rule(is_ok=st.integers(0, 4).map(bool))
     def commit(self, is_ok):
-        ops, ids, _ = self.commits.popleft()
+        self.commit_first(self.commits, is_ok)
+
+    def commit_first(self, commits, is_ok):
+        ops, ids = commits.popleft()
         if is_ok:
             self.store.apply(ops)
             self.do(self.outbox.committed(ids, self.now))
@@ -224,8 +234,8 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def teardown(self):
         """In the end all that is on disk goes to its destination."""
-        while self.commits:
-            self.commit(True)
+        while self.puts:
+            self.commit_accepted(True)
         for peer in (BOB, CAROL):
             self.link_up(peer, True)
         for _ in range(40):

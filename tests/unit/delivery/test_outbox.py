@@ -277,15 +277,25 @@ def test_a_cancelled_message_is_told_once_that_is_on_disk():
     assert desk.outbox.cancel([*desk.ids[:1], desk.ids[0][::-1]], desk.now) == []
 
 
-def test_a_message_can_be_cancelled_while_its_commit_is_under_way():
+def test_a_message_cancelled_while_its_commit_is_under_way_ends_after_that():
     desk = Desk()
     desk.link_up()
     accepted = desk.outbox.accept(desk.drafts("NORMAL"), desk.now)
-    (commit,) = desk.outbox.cancel(accepted.ids, desk.now)
+    assert desk.outbox.cancel(accepted.ids, desk.now) == []
+    assert desk.outbox.count(BOB) == 0
     desk.store.apply(accepted.ops)
-    assert desk.outbox.committed(accepted.ids, desk.now) == []
-    assert told(desk.carry_out([commit])) == [(S.CANCELLED, 1)]
+    actions = desk.carry_out(desk.outbox.committed(accepted.ids, desk.now))
+    assert told(actions) == [(S.CANCELLED, 1)]
+    assert sent(actions) == []
     assert desk.states() == [S.CANCELLED]
+
+
+def test_a_cancelled_message_that_could_not_be_committed_never_was():
+    desk = Desk()
+    accepted = desk.outbox.accept(desk.drafts("NORMAL"), desk.now)
+    desk.outbox.cancel(accepted.ids, desk.now)
+    assert desk.outbox.commit_failed(accepted.ids, desk.now) == []
+    assert desk.outbox.next_timer is None
 
 
 def test_an_end_that_the_store_would_not_take_is_written_later():
