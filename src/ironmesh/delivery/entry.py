@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from ironmesh.delivery.records import OutboxRow, UpdateOutbox
+from ironmesh.delivery.records import OutboxRow, OutboxState, UpdateOutbox
 from ironmesh.types import PRIORITIES
 from ironmesh.wire.receipts import split_id
 
@@ -86,3 +86,8 @@ class Entry:
         self.victims: tuple[Entry, ...] = ()
         """Those that make room for it."""
         self.end: UpdateOutbox | None = None
+
+    @property
+    def is_being_cancelled(self) -> bool:
+        """It is taken back, which is told once it is on disk."""
+        return self.end is not None and self.end.state is OutboxState.CANCELLED

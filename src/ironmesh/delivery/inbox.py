@@ -33,7 +33,7 @@ from ironmesh.delivery.records import (
 from ironmesh.delivery.remembered import ForeignIds, OwnIds, Standing
 from ironmesh.errors import LocalProtocolError
 from ironmesh.types import Instant, Message, MessageId, NodeId
-from ironmesh.wire.receipts import MAX_IDS, Floor, Receipt, Verdict
+from ironmesh.wire.receipts import MAX_IDS, MAX_NUMBER, Floor, Receipt, Verdict, split_id
 
 MAX_MARKS: Final = 256
 """Handled messages that are noted on disk at once."""
@@ -185,8 +185,8 @@ class Inbox:
     def _turn_down(
         self, message: Message, standing: Standing, answers: _Answers, *, is_foreign: bool
     ) -> None:
-        if is_foreign:
-            return
+        if is_foreign or split_id(message.id)[1] > MAX_NUMBER:
+            return  # nobody listens, or no receipt can speak of it
         reason = _REASONS[standing]
         if standing in (Standing.FULL, Standing.HALTED):
             self._own.halt(message.source, message.id)

@@ -65,9 +65,12 @@ class Outbox:
         return min((at for at in moments if at is not None), default=None)
 
     def state(self, message_id: MessageId) -> OutboxState | None:
-        """Return the state of a message that has not ended; None = it has, or never was."""
+        """Return the state of a message that has not ended; None = it has, or never was.
+
+        A cancelled one has ended once that is on disk.
+        """
         entry = self._shelf.get(message_id)
-        if entry is None or entry.stage is Stage.ENDED:
+        if entry is None or (entry.stage is Stage.ENDED and not entry.is_being_cancelled):
             return None
         return OutboxState.HELD if entry.stage is Stage.HELD else OutboxState.QUEUED
 

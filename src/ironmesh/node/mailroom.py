@@ -1,4 +1,9 @@
-"""Drives the inbox: brings to disk what arrived, receipts it, and gives it to handlers in order."""
+"""Drives the inbox: brings to disk what arrived, receipts it, and gives it to handlers in order.
+
+Handlers that lag behind slow our peers down by receipts that wait: a peer sends no more than the
+window that is not confirmed, and its links are read on, so that pings and its own receipts pass.
+Published nodes know no receipts; their links are not read until there is room.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +21,8 @@ from ironmesh.node.clock import Clock
 from ironmesh.node.events import EventBus, MessageReceived
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.observe.counters import Counters
-from ironmesh.types import Message, NodeId
-from ironmesh.wire.receipts import Floor, Item
+from ironmesh.types import Message, MessageId, NodeId
+from ironmesh.wire.receipts import MAX_IDS, Floor, Item, Receipt, Verdict
 
 _log = logging.getLogger("ironmesh.node")
 
@@ -66,6 +71,11 @@ class Mailroom:
         """What handlers get next; with its number in the inbox, if it is kept."""
         self._has_work = asyncio.Event()
         self._has_room = asyncio.Event()
+        self._live = 0
+        """Messages that are not kept, among those."""
+        self._withheld: dict[NodeId, dict[MessageId, None]] = {}
+        """What peers learn to be accepted once there is room for more."""
+        self._is_ending = self._is_closed = False
         self._committing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -76,10 +86,14 @@ class Mailroom:
         self._queue(self._inbox.restore(snapshot, self._clock.now()))
         self._tasks.spawn(self._dispatch(), name="handlers")
 
+    def end_handlers(self) -> None:
+        """Start no handler any more: what none has begun comes at the next start, unmarked."""
+        self._is_ending = True
+
     async def close(self) -> None:
-        """Let what is being committed be committed."""
-        if self._timer is not None:
-            self._timer.cancel()
+        """Let what is being committed be committed, and take nothing more."""
+        self._is_closed = self._is_ending = True
+        self._arm()
         if self._committing is not None:
             await asyncio.gather(self._committing, return_exceptions=True)
 
@@ -96,7 +110,11 @@ class Mailroom:
     # --- What arrives ------------------------------------------------------------------------
 
     async def take(self, via: NodeId, messages: Sequence[Message], *, is_foreign: bool) -> None:
-        """Take messages that are to be kept; waits while the disk or the handlers lag behind."""
+        """Take messages that are to be kept.
+
+        Args:
+            is_foreign: of a published node; waits while the disk or the handlers lag behind.
+        """
         now = self._clock.now()
         arrival = self._inbox.arrived(via, messages, is_foreign, now)
         self._counters.add("messages.received", arrival.new)
@@ -106,16 +124,17 @@ class Mailroom:
             self._counters.add("messages.turned_down", arrival.refused)
         self._send(arrival.receipts)
         self._commit_next()
-        while not self._inbox.is_ready(self._clock.now()):
+        while is_foreign and not self._inbox.is_ready(self._clock.now()):
             self._has_room.clear()
             await self._has_room.wait()
 
     async def take_live(self, via: NodeId, message: Message) -> None:
-        """Take a message that is not kept."""
+        """Take a message that is not kept; waits while handlers lag behind."""
         self._counters.add("messages.received_live")
-        while len(self._ready) >= MAX_LIVE:
+        while self._live >= MAX_LIVE:
             self._has_room.clear()
             await self._has_room.wait()
+        self._live += 1
         self._ready.append((self._event(message, via), None))
         self._has_work.set()
 
@@ -127,7 +146,7 @@ class Mailroom:
     # --- Committing --------------------------------------------------------------------------
 
     def _commit_next(self) -> None:
-        if self._committing is None:
+        if self._committing is None and not self._is_closed:
             batch = self._inbox.next_batch(self._clock.now())
             if batch is not None:
                 self._committing = self._tasks.spawn(self._commit(batch), name="inbox commit")
@@ -153,29 +172,42 @@ class Mailroom:
             self._inbox.commit_failed(batch, self._clock.now())
             return
         ready = self._inbox.committed(batch)
-        self._send(ready.receipts)
         self._queue(ready.rows)
-        self._has_room.set()
+        self._send(ready.receipts)
+        self._make_room()
 
     def _send(self, receipts: Sequence[SendReceipt]) -> None:
         by_peer: dict[NodeId, list[Item]] = {}
+        is_ready = self._inbox.is_ready(self._clock.now())
         for one in receipts:
-            by_peer.setdefault(one.peer, []).append(one.receipt)
+            if one.receipt.verdict is Verdict.ACCEPTED and not is_ready:
+                ids = dict.fromkeys(one.receipt.ids)
+                self._withheld.setdefault(one.peer, {}).update(ids)
+            else:
+                by_peer.setdefault(one.peer, []).append(one.receipt)
         for peer, items in by_peer.items():
             self._tell(peer, items)
+
+    def _make_room(self) -> None:
+        """Something was handled, committed, or is tried again: let senders go on if they may."""
+        self._has_room.set()
+        if self._withheld and self._inbox.is_ready(self._clock.now()):
+            withheld, self._withheld = self._withheld, {}
+            for peer, ids in withheld.items():
+                self._tell(peer, _accepted(tuple(ids)))
 
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        at = self._inbox.next_timer
+        at = None if self._is_closed else self._inbox.next_timer
         if at is not None:
             delay = max(0.0, at - self._clock.now().mono)
             self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
 
     def _fire(self) -> None:
         self._timer = None
-        self._has_room.set()
+        self._make_room()
         self._commit_next()
 
     # --- Handlers ----------------------------------------------------------------------------
@@ -194,13 +226,14 @@ class Mailroom:
 
     async def _dispatch(self) -> None:
         while True:
-            while self._ready:
+            while self._ready and not self._is_ending:
                 event, sequence = self._ready.popleft()
                 if sequence is None:
+                    self._live -= 1
                     await self._handle(event)
                 else:
                     await self._handle_kept(event, sequence)
-                self._has_room.set()
+                self._make_room()
             self._has_work.clear()
             await self._has_work.wait()
 
@@ -228,3 +261,8 @@ class Mailroom:
         self._events.publish(event)
         for handler in tuple(self._handlers):
             await self._tasks.guard(handler(event), "a message handler", counter="handler_errors")
+
+
+def _accepted(ids: tuple[MessageId, ...]) -> list[Item]:
+    starts = range(0, len(ids), MAX_IDS)
+    return [Receipt(Verdict.ACCEPTED, ids[start : start + MAX_IDS]) for start in starts]

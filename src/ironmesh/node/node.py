@@ -280,6 +280,7 @@ class Node:
         parts = self._parts
         try:
             if parts is not None:
+                parts.post.mailroom.end_handlers()
                 await self._stop_traffic(parts)
                 await parts.post.finish()
             await self._tasks.close()

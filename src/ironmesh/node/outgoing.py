@@ -24,7 +24,7 @@ from ironmesh.delivery.actions import (
 )
 from ironmesh.delivery.outbox import Outbox
 from ironmesh.delivery.records import DeliveryStore, OutboxState, Snapshot, StoreOp
-from ironmesh.errors import StoreError
+from ironmesh.errors import NotRunningError, StoreError
 from ironmesh.node.clock import Clock
 from ironmesh.node.events import EventBus, MessageSettled
 from ironmesh.node.journal import Journal
@@ -33,7 +33,7 @@ from ironmesh.node.linktable import LinkTable
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.observe.counters import Counters
 from ironmesh.types import Message, MessageId, MessagePriority, MessageType, NodeId
-from ironmesh.wire.receipts import Item, Receipt, encode, is_live
+from ironmesh.wire.receipts import Item, Receipt, encode, is_live, share_out
 
 _log = logging.getLogger("ironmesh.node")
 
@@ -77,6 +77,8 @@ class Outgoing:
         self._events = events
         self._journal = journal
         self._saving: set[asyncio.Future[None]] = set()
+        """Commits that are under way."""
+        self._is_closed = False
         self._ends: OrderedDict[MessageId, Ending] = OrderedDict()
         self._waiters: dict[MessageId, list[asyncio.Future[Ending]]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -96,13 +98,13 @@ class Outgoing:
         Raises:
             DeliveryError: not accepted; see `Outbox.accept`.
             StoreError: they could not be brought to disk; none was accepted.
+            NotRunningError: the node stops.
         """
+        self._check_open()
         accepted = self._outbox.accept(drafts, self._clock.now())
         saving = asyncio.ensure_future(self._save(accepted))
-        self._saving.add(saving)
-        saving.add_done_callback(self._saved)
+        self._keep(saving)
         await asyncio.shield(saving)
-        self._counters.add("messages.accepted", len(accepted.ids))
         return accepted.ids
 
     async def _save(self, accepted: Accepted) -> None:
@@ -111,12 +113,22 @@ class Outgoing:
         except StoreError:
             self._run(self._outbox.commit_failed(accepted.ids, self._clock.now()))
             raise
+        self._counters.add("messages.accepted", len(accepted.ids))
         self._run(self._outbox.committed(accepted.ids, self._clock.now()))
+
+    def _keep(self, saving: asyncio.Future[None]) -> None:
+        """Let the end of the node wait for a commit."""
+        self._saving.add(saving)
+        saving.add_done_callback(self._saved)
 
     def _saved(self, saving: asyncio.Future[None]) -> None:
         self._saving.discard(saving)
         if not saving.cancelled():
             saving.exception()  # whoever waited has it; nobody may have
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise NotRunningError("the node has stopped", "start it first")
 
     # --- How messages stand ------------------------------------------------------------------
 
@@ -130,15 +142,28 @@ class Outgoing:
 
         Raises:
             KeyError: it ended too long ago, or never was.
+            NotRunningError: the node stops; what has not ended goes on at its next start.
         """
         ending = self.ending(message_id)
         if ending is None:
             raise KeyError(message_id)
         if ending.state.is_end:
             return ending
+        self._check_open()
         waiter: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(message_id, []).append(waiter)
-        return await waiter
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self._forget_waiter(message_id, waiter)
+            raise
+
+    def _forget_waiter(self, message_id: MessageId, waiter: asyncio.Future[Ending]) -> None:
+        waiters = self._waiters.get(message_id, [])
+        if waiter in waiters:
+            waiters.remove(waiter)
+        if not waiters:
+            self._waiters.pop(message_id, None)
 
     def count(self, peer: NodeId) -> int:
         """Return how many messages for a peer have not ended."""
@@ -179,9 +204,12 @@ class Outgoing:
     def tell(self, peer: NodeId, items: Sequence[Item]) -> None:
         """Send receipts and floors to a peer of ours that is online; else they are moot."""
         link = self._links.get(peer)
-        if link is not None and link.is_usable and items:
+        if link is not None and link.is_usable:
             link.enqueue(
-                [self._make_live(peer, MessageType.ACK, encode(items), MessagePriority.CRITICAL)]
+                [
+                    self._make_live(peer, MessageType.ACK, payload, MessagePriority.CRITICAL)
+                    for payload in map(encode, share_out(items))
+                ]
             )
 
     # --- Doing what the outbox says ----------------------------------------------------------
@@ -196,7 +224,7 @@ class Outgoing:
                 case Settled():
                     self._settled(action)
                 case Commit(ops, ids):
-                    self._tasks.spawn(self._commit(ops, ids), name="outbox commit")
+                    self._keep(self._tasks.spawn(self._commit(ops, ids), name="outbox commit"))
                 case Load(peer, ids):
                     self._tasks.spawn(self._load(peer, ids), name="outbox load")
                 case SendFloor(peer, floor):
@@ -241,7 +269,7 @@ class Outgoing:
         )
 
     def _arm(self) -> None:
-        at = self._outbox.next_timer
+        at = None if self._is_closed else self._outbox.next_timer
         if at == self._timer_at:
             return
         if self._timer is not None:
@@ -257,12 +285,13 @@ class Outgoing:
         self._run(self._outbox.timer(self._clock.now()))
 
     async def close(self) -> None:
-        """Let what is being saved be saved, and stop the clockwork."""
-        if self._timer is not None:
-            self._timer.cancel()
-        await asyncio.gather(*self._saving, return_exceptions=True)
-        if self._timer is not None:
-            self._timer.cancel()
-        for waiters in self._waiters.values():
-            for waiter in waiters:
-                waiter.cancel()
+        """Take nothing more, let what is being saved be saved, and stop the clockwork."""
+        self._is_closed = True
+        self._arm()
+        while self._saving:
+            await asyncio.gather(*self._saving, return_exceptions=True)
+        waiters = [waiter for some in self._waiters.values() for waiter in some]
+        self._waiters.clear()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(NotRunningError("the node has stopped", "start it first"))

@@ -116,6 +116,20 @@ def encode(items: Sequence[Item]) -> bytes:
     return bytes(out)
 
 
+def share_out(items: Iterable[Item]) -> list[list[Item]]:
+    """Return items in their order, in as many lists as payloads are needed to say them."""
+    shares: list[list[Item]] = []
+    count = 0
+    for item in items:
+        more = _count_ids([item])
+        if not shares or len(shares[-1]) == MAX_ITEMS or count + more > MAX_IDS:
+            shares.append([])
+            count = 0
+        shares[-1].append(item)
+        count += more
+    return shares
+
+
 def _count_ids(items: Iterable[Item]) -> int:
     return sum(len(item.ids) for item in items if isinstance(item, Receipt))
 

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from ironmesh.errors import RemoteProtocolError
 from ironmesh.types import Refusal
 from ironmesh.wire import receipts
-from ironmesh.wire.receipts import Floor, Receipt, Verdict, decode, encode, join_id, split_id
+from ironmesh.wire.receipts import (
+    Floor,
+    Receipt,
+    Verdict,
+    decode,
+    encode,
+    join_id,
+    share_out,
+    split_id,
+)
 
 EPOCH, OTHER = b"epoch--1", b"epoch--2"
 epochs = st.binary(min_size=8, max_size=8)
@@ -93,6 +102,19 @@ def test_malformed_receipts_are_refused(data):
     with pytest.raises(RemoteProtocolError) as caught:
         decode(data)
     assert caught.value.reason is Refusal.BAD_BODY
+
+
+def test_more_than_one_payload_holds_is_shared_out_in_order():
+    ids = [join_id(EPOCH, number) for number in range(receipts.MAX_IDS)]
+    many = [
+        Receipt(Verdict.ACCEPTED, tuple(ids)),
+        Receipt(Verdict.BUSY, (join_id(OTHER, 1),)),
+        *(Floor(EPOCH, number) for number in range(receipts.MAX_ITEMS)),
+    ]
+    shares = share_out(many)
+    assert [len(share) for share in shares] == [1, receipts.MAX_ITEMS, 1]
+    assert [one for share in shares for one in decode(encode(share))] == many
+    assert share_out([]) == []
 
 
 def test_nobody_gets_more_into_a_payload_than_it_may_hold():
