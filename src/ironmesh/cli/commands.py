@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "send": Command("send", "send_command", "Send one message to a peer."),
     "listen": Command("listen", "listen_command", "Print, or hand to a command, what arrives."),
     "peers": Command("peers", "peers_command", "Show the peers of a running node."),
+    "outbox": Command("outbox", "outbox_group", "See and change what waits to be delivered."),
+    "history": Command("history", "history_command", "Show what was sent and what arrived."),
     "trust": Command("trust", "trust_group", "See and change who is trusted."),
     "keys": Command("keys", "keys_group", "Make and show identities; keep passphrases."),
     "config": Command("config", "config_group", "See what is set, and where that came from."),

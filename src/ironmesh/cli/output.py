@@ -86,6 +86,20 @@ def age(wall: float, now: float) -> str:
     return "now"
 
 
+def size(count: int) -> str:
+    """Return a number of bytes in at most five characters: `512B`, `1.5K`, `12M`."""
+    if count < 1000:
+        return f"{count}B"
+    value = float(count)
+    for unit in "KMGT":
+        value /= 1024
+        if value < 9.95:
+            return f"{value:.1f}{unit}"
+        if value < 999.5:
+            break
+    return f"{value:.0f}{unit}"
+
+
 def local_time(wall: float) -> str:
     """Return a moment (seconds since 1970) as a person reads it, in local time."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall))

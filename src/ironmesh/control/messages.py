@@ -12,6 +12,7 @@ from ironmesh.control.views import (
     MAX_LIKE,
     history_view,
     id_beginning,
+    known,
     only_id,
     outbox_detail,
     outbox_view,
@@ -21,7 +22,6 @@ from ironmesh.errors import (
     MessageEndedError,
     StoreError,
     TrustFileError,
-    UnknownMessageError,
     UnknownPeerError,
 )
 from ironmesh.node.node import Node
@@ -109,10 +109,7 @@ class Messages:
     async def _sent(self, message: str) -> SentMessage:
         archive = self._archive()
         found = await archive.sent_like(id_beginning(message), MAX_LIKE)
-        sent = await archive.sent(only_id(message, found))
-        if sent is None:
-            raise UnknownMessageError(f"the message {message!r} is gone", "its time was over")
-        return sent
+        return known(await archive.sent(only_id(message, found)), message)
 
     def _detail(self, sent: SentMessage) -> OutboxDetail:
         view = outbox_detail(sent, self._name(sent.row.destination))

@@ -1,4 +1,4 @@
-"""The trust calls of the operator API on the files of a node that does not run."""
+"""Calls of the operator API on the files of a node that does not run."""
 
 from __future__ import annotations
 
@@ -10,11 +10,33 @@ from typing import Self
 from ironmesh.audit.events import AuditEvent
 from ironmesh.audit.log import AuditLog
 from ironmesh.config import NodeConfig
-from ironmesh.control.api import PinView
-from ironmesh.control.views import decode_key, find_revoked, pin_view, revoked_view
-from ironmesh.errors import KeyFileError
+from ironmesh.control.api import (
+    MAX_LIST,
+    Direction,
+    HistoryView,
+    OutboxDetail,
+    OutboxView,
+    PinView,
+)
+from ironmesh.control.views import (
+    MAX_LIKE,
+    decode_key,
+    find_revoked,
+    history_view,
+    id_beginning,
+    known,
+    only_id,
+    outbox_detail,
+    outbox_view,
+    pin_view,
+    revoked_view,
+)
+from ironmesh.crypto.keyfile import NodeKeys
+from ironmesh.errors import KeyFileError, UnknownPeerError
 from ironmesh.node.clock import SystemClock
 from ironmesh.store import keyfiles
+from ironmesh.store.database import DATABASE, entries
+from ironmesh.store.database.queries import Reader, open_reader
 from ironmesh.store.node_lock import NodeLock
 from ironmesh.trust.store import TrustStore
 from ironmesh.types import NodeId, is_node_id
@@ -33,13 +55,8 @@ class OfflineTrust:
     """
 
     def __init__(self, config: NodeConfig) -> None:
-        if keyfiles.find(config.keys_file) is None:
-            raise KeyFileError(
-                f"the node {config.name!r} has no key file", "check --name and --home"
-            )
         with contextlib.ExitStack() as stack:
-            stack.enter_context(NodeLock.acquire(config.node_dir))
-            keys = keyfiles.load_or_create(config, os.urandom).keys
+            keys = _open_keys(config, stack)
             self._clock = SystemClock()
             self._own_id: NodeId = keys.identity.node_id
             self._trust = TrustStore(config.trust_file, keys.data_key, keys.identity.seed)
@@ -95,3 +112,83 @@ class OfflineTrust:
         traceback: TracebackType | None,
     ) -> None:
         self._held.close()
+
+
+class OfflineMessages:
+    """The messages of a node that does not run, and that cannot start meanwhile; as `OfflineTrust`.
+
+    Raises:
+        NodeAlreadyRunningError, KeyFileError, TrustFileError: as `OfflineTrust`.
+    """
+
+    def __init__(self, config: NodeConfig) -> None:
+        with contextlib.ExitStack() as stack:
+            keys = _open_keys(config, stack)
+            self._database = config.store_dir / DATABASE
+            self._data_key = keys.data_key
+            self._trust = TrustStore(config.trust_file, keys.data_key, keys.identity.seed)
+            self._trust.check()
+            self._held = stack.pop_all()
+
+    def take_notices(self) -> list[str]:
+        """Return, once, what the operator should know about the pin file."""
+        return self._trust.take_notices()
+
+    def outbox_list(self, peer: str | None, limit: int = MAX_LIST) -> list[OutboxView]:
+        """Return the messages of ours that have not ended; see `Operator.outbox_list`."""
+        destination = None if peer is None else self._find(peer)
+        with self._reader() as reader:
+            rows = reader.outbox(destination=destination, limit=limit)
+        return [outbox_view(row, self._name(row.destination)) for row in rows]
+
+    def outbox_show(self, message: str) -> OutboxDetail:
+        """Return a message of ours, whole; see `Operator.outbox_show`."""
+        with self._reader() as reader:
+            found = only_id(message, reader.sent_like(id_beginning(message), MAX_LIKE))
+            sent = known(reader.sent(found), message)
+        return outbox_detail(sent, self._name(sent.row.destination))
+
+    def history(
+        self, peer: str | None, direction: Direction | None, since: float, limit: int
+    ) -> list[HistoryView]:
+        """Return messages of both directions; see `Operator.history`."""
+        node_id = None if peer is None else self._find(peer)
+        with self._reader() as reader:
+            found = reader.history(
+                peer=node_id,
+                direction=None if direction is None else entries.Direction(direction),
+                since_wall=since,
+                limit=limit,
+            )
+        return [history_view(entry, self._name(entry.peer)) for entry in found]
+
+    def _reader(self) -> contextlib.AbstractContextManager[Reader]:
+        return open_reader(self._database, self._data_key)
+
+    def _find(self, peer: str) -> NodeId:
+        return NodeId(peer) if is_node_id(peer) else self._trust.get(peer).node_id
+
+    def _name(self, node_id: NodeId) -> str:
+        try:
+            return self._trust.get(node_id).name
+        except UnknownPeerError:
+            return ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._held.close()
+
+
+def _open_keys(config: NodeConfig, stack: contextlib.ExitStack) -> NodeKeys:
+    """Lock a node and open its keys; the stack holds the lock."""
+    if keyfiles.find(config.keys_file) is None:
+        raise KeyFileError(f"the node {config.name!r} has no key file", "check --name and --home")
+    stack.enter_context(NodeLock.acquire(config.node_dir))
+    return keyfiles.load_or_create(config, os.urandom).keys

@@ -145,3 +145,14 @@ def only_id(text: str, found: Sequence[MessageId]) -> MessageId:
     if len(found) > 1:
         raise UnknownMessageError(f"several messages begin with {text!r}", "give more of the id")
     return found[0]
+
+
+def known(sent: SentMessage | None, text: str) -> SentMessage:
+    """Return the message that `text` named; it may have been pruned since its id was found.
+
+    Raises:
+        UnknownMessageError: it is gone.
+    """
+    if sent is None:
+        raise UnknownMessageError(f"the message {text!r} is gone", "see: ironmesh history")
+    return sent
