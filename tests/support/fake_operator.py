@@ -24,6 +24,7 @@ from ironmesh.control.api import (
     OutboxDetail,
     OutboxView,
     PeerView,
+    PingView,
     PinView,
     SentView,
 )
@@ -58,6 +59,8 @@ class FakeOperator:
         self.pins = {"bob": self._pin("bob", BOB)}
         self.subscriptions: set[Subscription] = set()
         self.is_stopped = False
+        self.rtts: list[float | None] = []
+        """What the next pings take; None = no answer."""
         self.connected_to: tuple[str, int] | None = None
 
     def state(self) -> NodeState:
@@ -189,6 +192,15 @@ class FakeOperator:
 
     async def trust_forget(self, who: str) -> PinView:
         return self.pins.pop(self.trust_show(who).name)
+
+    async def ping(self, target: str, timeout_s: float) -> PingView:
+        if target not in {"bob", BOB}:
+            raise UnknownPeerError(f"no peer called {target!r} is online", "online now: bob")
+        rtt_ms = self.rtts.pop(0) if self.rtts else 1.25
+        return PingView(node_id=BOB, name="bob", address="127.0.0.1:8766", rtt_ms=rtt_ms)
+
+    def config(self) -> dict[str, object]:
+        return {"name": self.name, "port": 8765}
 
     async def connect(self, host: str, port: int) -> NodeId:
         self.connected_to = (host, port)

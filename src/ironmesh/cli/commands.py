@@ -19,7 +19,13 @@ COMMANDS: Final = {
     "demo": Command("demo", "demo_command", "Let two nodes on this machine exchange a message."),
     "send": Command("send", "send_command", "Send one message to a peer."),
     "listen": Command("listen", "listen_command", "Print, or hand to a command, what arrives."),
+    "status": Command("status", "status_command", "Show how a running node is."),
     "peers": Command("peers", "peers_command", "Show the peers of a running node."),
+    "ping": Command("ping", "ping_command", "Measure the way to a peer and back."),
+    "stop": Command("stop", "stop_command", "Stop a running node."),
+    "doctor": Command(
+        "doctor", "doctor_command", "Look for what is wrong, and say how to mend it."
+    ),
     "outbox": Command("outbox", "outbox_group", "See and change what waits to be delivered."),
     "history": Command("history", "history_command", "Show what was sent and what arrived."),
     "trust": Command("trust", "trust_group", "See and change who is trusted."),

@@ -13,9 +13,18 @@ from typing import Any, Final
 import click
 import msgspec
 
+from ironmesh.control.health import Level
+
 GAP: Final = "  "
 MIN_COLUMN: Final = 4
 SHORT_ID: Final = 8
+
+_COLOURS: Final = {
+    Level.OK: "green",
+    Level.WARN: "yellow",
+    Level.FAIL: "red",
+    Level.SKIP: "bright_black",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,16 @@ def age(wall: float, now: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"
     return "now"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span as a person says it: `45s`, `5m`, `3h`, `12d`."""
+    return f"{seconds:.0f}s" if seconds < 60 else age(0.0, seconds)
+
+
+def level_word(level: Level) -> str:
+    """Return how a finding is meant, in four cells, coloured on a terminal."""
+    return click.style(f"{level.value.upper():<4}", fg=_COLOURS[level])
 
 
 def size(count: int) -> str:

@@ -75,6 +75,17 @@ class PeerView(msgspec.Struct, frozen=True, kw_only=True):
     """A person compared its fingerprint."""
 
 
+class PingView(msgspec.Struct, frozen=True, kw_only=True):
+    """How a peer with a session answered a ping."""
+
+    node_id: NodeId
+    name: str
+    address: str
+    """`host:port` of the session."""
+    rtt_ms: float | None
+    """The round trip; None = no answer in time."""
+
+
 class SentView(msgspec.Struct, frozen=True, kw_only=True):
     """A message that was accepted for sending."""
 
@@ -380,6 +391,25 @@ class Operator(Protocol):
 
         Raises:
             UnknownPeerError: there is none.
+        """
+        ...
+
+    async def ping(self, target: str, timeout_s: float) -> PingView:
+        """Ask a peer that has a session for a sign of life.
+
+        Args:
+            target: its name or node id.
+            timeout_s: how long it has to answer.
+
+        Raises:
+            UnknownPeerError: nobody of this name or id has a session.
+        """
+        ...
+
+    def config(self) -> dict[str, object]:
+        """Return what the node was told at its start, by the fields of `NodeConfig`, in JSON types.
+
+        Secrets are left out.
         """
         ...
 

@@ -21,11 +21,13 @@ from ironmesh.control.api import (
     OutboxView,
     PeerEvent,
     PeerView,
+    PingView,
     PinView,
     RefusalEvent,
     SentView,
     SettledEvent,
 )
+from ironmesh.control.configured import config_view
 from ironmesh.control.messages import Messages
 from ironmesh.control.subscription import Subscription
 from ironmesh.control.views import decode_key, find_revoked, pin_view, revoked_view
@@ -171,6 +173,31 @@ class NodeOperator:
     ) -> list[HistoryView]:
         """Return messages of both directions, the newest first."""
         return await self._messages.history(peer, direction, since, limit)
+
+    async def ping(self, target: str, timeout_s: float) -> PingView:
+        """Ask a peer that has a session for a sign of life."""
+        link = self._online(target)
+        rtt_s = await link.measure(timeout_s)
+        return PingView(
+            node_id=link.peer,
+            name=link.info.peer_name,
+            address=link.connection_info.remote_text,
+            rtt_ms=None if rtt_s is None else round(rtt_s * 1000, 3),
+        )
+
+    def _online(self, target: str) -> Link:
+        links = self._node.links
+        link = links.get(NodeId(target)) or links.by_name(target)
+        if link is None:
+            online = ", ".join(sorted(link.info.peer_name for link in links.online()))
+            raise UnknownPeerError(
+                f"no peer called {target!r} is online", f"online now: {online or 'nobody'}"
+            )
+        return link
+
+    def config(self) -> dict[str, object]:
+        """Return what the node was told at its start, in JSON types; secrets are left out."""
+        return config_view(self._node.config)
 
     async def connect(self, host: str, port: int) -> NodeId:
         """Dial an address; return the peer's node id once its session is up."""

@@ -24,6 +24,7 @@ from ironmesh.control.api import (
     OutboxDetail,
     OutboxView,
     PeerView,
+    PingView,
     PinView,
     SentView,
 )
@@ -38,6 +39,9 @@ MAX_REQUEST_ID: Final = 2**53
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LIST)]
 """How many rows a call returns at most."""
+
+PingSeconds = Annotated[float, msgspec.Meta(gt=0, le=20)]
+"""How long a peer has to answer; less than a client waits for the node."""
 
 
 class _Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,6 +137,17 @@ class TrustForgetParams(_Params, frozen=True):
     who: str
 
 
+class PingParams(_Params, frozen=True):
+    """`ping`."""
+
+    target: str
+    timeout_s: PingSeconds = 5.0
+
+
+class ConfigParams(_Params, frozen=True):
+    """`config`."""
+
+
 class ConnectParams(_Params, frozen=True):
     """`connect`."""
 
@@ -159,6 +174,8 @@ Params = (
     | TrustPinParams
     | TrustRevokeParams
     | TrustForgetParams
+    | PingParams
+    | ConfigParams
     | ConnectParams
     | StopParams
 )
@@ -178,6 +195,8 @@ CALLS: Final[dict[str, tuple[type[Params], Any]]] = {
     "trust_pin": (TrustPinParams, PinView),
     "trust_revoke": (TrustRevokeParams, PinView),
     "trust_forget": (TrustForgetParams, PinView),
+    "ping": (PingParams, PingView),
+    "config": (ConfigParams, dict[str, Any]),
     "connect": (ConnectParams, NodeId),
     "stop": (StopParams, None),
 }

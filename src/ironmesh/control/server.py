@@ -214,6 +214,8 @@ class _Client:
                 return await operator.trust_revoke(who, reason)
             case protocol.TrustForgetParams(who):
                 return await operator.trust_forget(who)
+            case protocol.PingParams(target, timeout_s):
+                return await operator.ping(target, timeout_s)
             case protocol.ConnectParams(host, port):
                 return await operator.connect(host, port)
             case _:
@@ -241,6 +243,7 @@ class _Client:
             protocol.StateParams: operator.state,
             protocol.PeersParams: operator.peers,
             protocol.TrustListParams: operator.trust_list,
+            protocol.ConfigParams: operator.config,
             protocol.StopParams: operator.stop,
         }
 

@@ -136,6 +136,7 @@ class Link:
         self.established = now
         self.last_heard_mono = now.mono
         self.rtt_s: float | None = None
+        self._measuring: set[asyncio.Future[float | None]] = set()
         self.traffic = LinkTraffic()
 
     # --- What others ask ---------------------------------------------------------------------
@@ -195,6 +196,22 @@ class Link:
         """Ask the peer for a sign of life; `rtt_s` changes when it comes."""
         self._channel.ping(self._clock.now())
         self._wake.set()
+
+    async def measure(self, timeout_s: float) -> float | None:
+        """Ping the peer and wait; return the round trip in seconds, None if no answer comes."""
+        answer: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
+        self._measuring.add(answer)
+        try:
+            self.ping()
+            await asyncio.wait([answer], timeout=timeout_s)
+        finally:
+            self._measuring.discard(answer)
+        return answer.result() if answer.done() else None
+
+    def _measured(self, rtt_s: float | None) -> None:
+        for answer in self._measuring:
+            if not answer.done():
+                answer.set_result(rtt_s)
 
     def probe(self) -> None:
         """End the session unless the peer gives a sign of life soon."""
@@ -266,6 +283,7 @@ class Link:
             self._queue.release()
             self._confirmed.set()
             self._ended.set()
+            self._measured(None)
             writer.cancel()
             try:
                 await self._connection.close()
@@ -314,6 +332,7 @@ class Link:
         for event in opened.events:
             if isinstance(event, PeerAlive):
                 self.rtt_s = event.rtt_s
+                self._measured(event.rtt_s)
             elif isinstance(event, PeerClosing):
                 self._has_peer_left = True
                 self.close_soon(event.reason or "the peer said goodbye")

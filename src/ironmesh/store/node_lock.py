@@ -58,6 +58,24 @@ class NodeLock:
         self.release()
 
 
+def wait_released(node_dir: Path, timeout_s: float) -> None:
+    """Return once nobody runs the node of this folder.
+
+    Raises:
+        NodeAlreadyRunningError: somebody still does after `timeout_s`.
+        FileRefusedError: the lock file cannot be used.
+    """
+    try:
+        with exclusive(node_dir / _FILE, timeout_s=timeout_s):
+            return
+    except FileLockedError as error:
+        raise _already_running(node_dir) from error
+    except OSError as error:
+        raise FileRefusedError(
+            f"the folder {node_dir} cannot be used ({error.strerror})", "check its permissions"
+        ) from error
+
+
 def _write_pid(path: Path) -> None:
     # Windows lets nobody write to a locked file: there the process id stays unknown.
     with contextlib.suppress(PermissionError), path.open("r+b") as file:
