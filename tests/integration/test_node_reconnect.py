@@ -38,7 +38,7 @@ async def test_what_waits_for_a_peer_is_delivered_in_order_when_it_returns(nodes
     assert alice.waiting(bob) == 100
     again = await nodes.again(bob)
     assert await again.has_received(100) == _numbers(0, 100)
-    assert alice.waiting(bob) == 0
+    await eventually(lambda: alice.waiting(bob) == 0, "the receipts")
 
 
 async def test_of_what_waits_the_most_urgent_goes_first(nodes: Nodes) -> None:

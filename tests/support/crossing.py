@@ -10,7 +10,7 @@ from tests.support.nodes import Live, eventually
 from ironmesh.errors import ConnectError, HandshakeError
 from ironmesh.node.events import PeerOffline, PeerOnline
 
-MESSAGES = 8
+MESSAGES = 4
 
 
 async def dial_at_once(

@@ -20,6 +20,7 @@ from ironmesh.node.first_start import make_here
 from ironmesh.node.link import Link
 from ironmesh.node.node import Node
 from ironmesh.node.ports import OnRefused
+from ironmesh.transport import websocket
 from ironmesh.transport.interface import (
     Connection,
     ConnectionHandler,
@@ -28,10 +29,11 @@ from ironmesh.transport.interface import (
     Listener,
 )
 from ironmesh.transport.memory import MemoryNetwork
+from ironmesh.transport.websocket import Timing
 from ironmesh.types import Endpoint, Instant, NodeId, Refusal, Secret, Unit
 
 PASSPHRASE = Secret("correct horse battery staple")
-WAIT_S = 5.0
+WAIT_S = 20.0
 """How long a test waits for what must happen; far more than it takes."""
 
 E = TypeVar("E")
@@ -367,6 +369,24 @@ class MemoryTransport:
         faulty = FaultyConnection(connection)
         self.connections.append(faulty)
         return faulty
+
+
+class PatientTransport:
+    """Plain WebSocket that waits long for a peer to read: a busy machine may stall a test."""
+
+    _timing = Timing(send_timeout_s=60.0)
+
+    is_tls = False
+
+    async def listen(
+        self, endpoint: Endpoint, handler: ConnectionHandler, door: Door, on_refused: OnRefused
+    ) -> Listener:
+        return await websocket.listen(
+            endpoint, handler, tls=None, door=door, on_refused=on_refused, timing=self._timing
+        )
+
+    async def dial(self, endpoint: Endpoint, *, use_tls: bool) -> Connection:
+        return await websocket.dial(endpoint, use_tls=False, timing=self._timing)
 
 
 # --- Logs ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from tests.support.nodes import MemoryTransport, Nodes
 Place = Callable[[], MemoryTransport]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 async def test_of_two_crossing_sessions_one_stays(nodes: Nodes, place: Place, seed: int) -> None:
     alice = await nodes.start("alice", transport=place())
     bob = await nodes.start("bob", transport=place())
