@@ -319,17 +319,25 @@ def test_key_rotate_is_refused() -> None:
 
 
 def test_a_message_is_delivered_once_within_a_session() -> None:
-    alice, bob = pair(ALICE, BOB)
-    first, again = alice.seal([message(ALICE, BOB)] * 2, NOW)
+    theirs, bob = pair(PUBLISHED, BOB)
+    first, again = theirs.seal([message(PUBLISHED, BOB)] * 2, NOW)
     assert len(opened_messages(bob, [first], NOW)) == 1
     assert refusals(bob.open(again, NOW)) == [Refusal.REPLAY]
 
 
-def test_remembered_ids_are_bounded() -> None:
+def test_what_a_node_of_ours_sends_again_is_for_the_inbox_to_judge() -> None:
+    """It may not have taken the message before, and the sender waits for its receipt."""
     alice, bob = pair(ALICE, BOB)
+    sent = message(ALICE, BOB, timestamp_ms=1767225600250)
+    for _ in range(2):
+        assert opened_messages(bob, alice.seal([sent], NOW), NOW) == [sent]
+
+
+def test_remembered_ids_are_bounded() -> None:
+    theirs, bob = pair(PUBLISHED, BOB)
     for number in range(REMEMBERED_IDS + 10):
-        sent = message(ALICE, BOB, id=MessageId(number.to_bytes(16)))
-        opened_messages(bob, alice.seal([sent], NOW), NOW)
+        sent = message(PUBLISHED, BOB, id=MessageId(number.to_bytes(16)))
+        opened_messages(bob, theirs.seal([sent], NOW), NOW)
     assert len(bob._delivered) == REMEMBERED_IDS
 
 

@@ -53,6 +53,7 @@ from ironmesh.wire.legacy.constants import (
     CONTROL_TTL,
     MAX_SENT_TYPE_CHARS,
 )
+from ironmesh.wire.receipts import is_live
 
 _MAX_UNANSWERED_PINGS: Final = 16
 
@@ -330,6 +331,8 @@ class LegacyChannel:
         )
 
     def _refuse_duplicate(self, source: str, message_id: MessageId) -> None:
+        if self.link.is_ours and source == self._peer_id and not is_live(message_id):
+            return  # a node of ours sends again what was not confirmed; the inbox knows its ids
         key = (source, message_id)
         if key in self._delivered:
             raise RemoteProtocolError(Refusal.REPLAY, "a message that arrived before")
