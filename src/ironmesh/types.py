@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hmac
 import re
-import uuid
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, NamedTuple, NewType, final
@@ -36,7 +35,8 @@ def is_node_id(text: str) -> bool:
 
 def message_id_text(message_id: MessageId) -> str:
     """Return the UUID text (36 characters) of a 16-byte id, as users and the 0.8 wire see it."""
-    return str(uuid.UUID(bytes=bytes(message_id)))
+    digits = message_id.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class Instant(NamedTuple):

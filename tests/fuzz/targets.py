@@ -24,9 +24,9 @@ from ironmesh.dialogue.envelope import ConvEnvelope
 from ironmesh.discovery.record import parse_record
 from ironmesh.errors import ControlError, KeyFileError, RemoteProtocolError, TrustFileError
 from ironmesh.trust.published import read_published
-from ironmesh.types import Secret
+from ironmesh.types import NodeId, Secret
 from ironmesh.wire import receipts
-from ironmesh.wire.legacy import control, frame, handshake, inner, mesh
+from ironmesh.wire.legacy import bundle, control, frame, handshake, inner, mesh
 
 VECTORS = Path(__file__).resolve().parents[2] / "spec" / "vectors"
 CORPUS = Path(__file__).with_name("corpus")
@@ -73,6 +73,7 @@ TARGETS: Mapping[str, Target] = {
     "handshake-server": Target(handshake.decode_from_server, WIRE),
     "handshake-client": Target(_hello, WIRE),
     "control": Target(control.decode, WIRE),
+    "bundle": Target(lambda data: bundle.decode(data, NodeId("a"), NodeId("b")), WIRE),
     "session-frame": Target(sessions.open_frame, ()),
     "session-sealed": Target(sessions.open_sealed, ()),
     "session-server": Target(sessions.server_hears, ()),

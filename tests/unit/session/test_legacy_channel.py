@@ -19,10 +19,17 @@ from tests.support.legacy import (
     pair,
     refusals,
     says,
+    seeded,
     settings,
 )
 
-from ironmesh.errors import LocalProtocolError, MessageTooLargeError, RemoteProtocolError
+from ironmesh.errors import (
+    DeliveryError,
+    LocalProtocolError,
+    MessageTooLargeError,
+    RemoteProtocolError,
+)
+from ironmesh.node.legacy_wire import check_application_type
 from ironmesh.session.interface import PeerAlive, PeerClosing, PeerThrottled, UnitRefused
 from ironmesh.session.legacy import sealing
 from ironmesh.session.legacy.settings import (
@@ -31,9 +38,10 @@ from ironmesh.session.legacy.settings import (
     PONG_BURST,
     REMEMBERED_IDS,
 )
-from ironmesh.types import MessageId, MessagePriority, NodeId, Refusal, message_id_text
-from ironmesh.wire.legacy import control, frame, inner
+from ironmesh.types import MessagePriority, NodeId, Refusal, message_id_text
+from ironmesh.wire.legacy import bundle, control, frame, inner
 from ironmesh.wire.legacy.constants import MAX_UNIT_BYTES
+from ironmesh.wire.receipts import live_id
 
 ALICE, BOB = settings("alice"), settings("bob")
 PUBLISHED = settings("published", protocol_version="ironmesh/0.6")
@@ -60,7 +68,7 @@ def test_messages_arrive_in_order_and_whole(
         for payload in payloads
     ]
     units = alice.seal(sent, NOW)
-    assert len(units) == len(sent)
+    assert len(units) == bool(sent)
     assert opened_messages(bob, units, NOW) == sent
 
 
@@ -136,6 +144,77 @@ def test_an_original_message_may_go_by_way_of_a_neighbour() -> None:
     carol = settings("carol").identity.node_id
     (unit,) = alice.seal([message(ALICE, BOB, destination=carol)], NOW)
     assert refusals(bob.open(unit, NOW)) == [Refusal.NOT_FOR_US]
+
+
+# --- Several messages in one frame -----------------------------------------------------------
+
+
+def _numbered(count: int, size: int = 4, **changes: Any) -> list[Any]:
+    payloads = (number.to_bytes(size) for number in range(count))
+    return [message(ALICE, BOB, payload, timestamp_ms=1, **changes) for payload in payloads]
+
+
+@pytest.mark.parametrize(("count", "size", "frames"), [(2, 4, 1), (600, 4, 3), (8, 30_000, 4)])
+def test_what_is_written_together_shares_frames_of_bounded_size(
+    count: int, size: int, frames: int
+) -> None:
+    alice, bob = pair(ALICE, BOB)
+    sent = _numbered(count, size)
+    units = alice.seal(sent, NOW)
+    assert len(units) == frames
+    assert opened_messages(bob, units, NOW) == sent
+
+
+def test_large_messages_and_those_for_others_have_frames_of_their_own() -> None:
+    alice, bob = pair(ALICE, BOB)
+    carol = settings("carol").identity.node_id
+    large = message(ALICE, BOB, bytes(bundle.MAX_BYTES))
+    sent = [*_numbered(2), large, *_numbered(2, 5), message(ALICE, BOB, destination=carol)]
+    said = [_inner_of(unit) for unit in alice.seal(sent, NOW)]
+    kinds = [(one.type, one.destination) for one in said]
+    own = BOB.identity.node_id
+    assert kinds == [(bundle.TYPE, own), ("MSG", own), (bundle.TYPE, own), ("MSG", carol)]
+    assert bob.link.is_ours
+
+
+def test_a_published_peer_gets_a_frame_for_each_message_and_no_bundle_is_taken_from_it() -> None:
+    alice, _ = pair(ALICE, PUBLISHED)
+    sent = [message(ALICE, PUBLISHED, payload) for payload in (b"1", b"2")]
+    assert [_inner_of(unit).type for unit in alice.seal(sent, NOW)] == ["MSG", "MSG"]
+    payload = bundle.encode(_numbered(2))
+    said = says(PUBLISHED.identity, ALICE.identity.node_id, type=bundle.TYPE, payload=payload)
+    (taken,) = alice.open(forge(PUBLISHED.identity, says=said), NOW).messages
+    assert (taken.type, taken.payload) == (bundle.TYPE, payload)
+
+
+def test_of_a_bundle_only_what_came_before_is_refused() -> None:
+    alice, bob = pair(ALICE, BOB)
+    random = seeded("ids")
+    first, second = (message(ALICE, BOB, id=live_id(random), timestamp_ms=1) for _ in range(2))
+    opened_messages(bob, alice.seal([first], NOW), NOW)
+    opened = bob.open(alice.seal([first, second], NOW)[0], NOW)
+    assert opened.messages == [second]
+    assert [event.reason for event in opened.events] == [Refusal.REPLAY]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"destination": "*"}, {"destination": ""}, {"payload": b""}, {"payload": bytes(40)}],
+    ids=["broadcast", "nobody", "empty", "no type"],
+)
+def test_a_bundle_that_is_not_whole_or_not_for_us_is_refused(changes: dict[str, Any]) -> None:
+    values = {"type": bundle.TYPE, "payload": bundle.encode(_numbered(2))} | changes
+    said = says(ALICE.identity, BOB.identity.node_id, **values)
+    opened = channel(BOB, ALICE).open(forge(ALICE.identity, says=said), NOW)
+    assert refusals(opened)[0] in {Refusal.PROTOCOL, Refusal.BAD_BODY}
+
+
+def test_applications_cannot_send_a_bundle() -> None:
+    alice, _ = pair(ALICE, BOB)
+    with pytest.raises(LocalProtocolError):
+        alice.seal([message(ALICE, BOB, type=bundle.TYPE)], NOW)
+    with pytest.raises(DeliveryError):
+        check_application_type(bundle.TYPE)
 
 
 # --- Size ------------------------------------------------------------------------------------
@@ -319,25 +398,24 @@ def test_key_rotate_is_refused() -> None:
 
 
 def test_a_message_is_delivered_once_within_a_session() -> None:
-    theirs, bob = pair(PUBLISHED, BOB)
-    first, again = theirs.seal([message(PUBLISHED, BOB)] * 2, NOW)
-    assert len(opened_messages(bob, [first], NOW)) == 1
-    assert refusals(bob.open(again, NOW)) == [Refusal.REPLAY]
-
-
-def test_what_a_node_of_ours_sends_again_is_for_the_inbox_to_judge() -> None:
-    """It may not have taken the message before, and the sender waits for its receipt."""
     alice, bob = pair(ALICE, BOB)
-    sent = message(ALICE, BOB, timestamp_ms=1767225600250)
-    for _ in range(2):
-        assert opened_messages(bob, alice.seal([sent], NOW), NOW) == [sent]
+    sent = message(ALICE, BOB, id=live_id(seeded("ids")))
+    first, again = (alice.seal([sent], NOW) for _ in range(2))
+    assert len(opened_messages(bob, first, NOW)) == 1
+    assert refusals(bob.open(again[0], NOW)) == [Refusal.REPLAY]
+
+
+def test_what_our_nodes_confirm_may_be_sent_again() -> None:
+    alice, bob = pair(ALICE, BOB)
+    units = [unit for _ in range(2) for unit in alice.seal([message(ALICE, BOB)], NOW)]
+    assert len(opened_messages(bob, units, NOW)) == 2
 
 
 def test_remembered_ids_are_bounded() -> None:
-    theirs, bob = pair(PUBLISHED, BOB)
-    for number in range(REMEMBERED_IDS + 10):
-        sent = message(PUBLISHED, BOB, id=MessageId(number.to_bytes(16)))
-        opened_messages(bob, theirs.seal([sent], NOW), NOW)
+    alice, bob = pair(ALICE, BOB)
+    ids = seeded("ids")
+    for _ in range(REMEMBERED_IDS + 10):
+        opened_messages(bob, alice.seal([message(ALICE, BOB, id=live_id(ids))], NOW), NOW)
     assert len(bob._delivered) == REMEMBERED_IDS
 
 

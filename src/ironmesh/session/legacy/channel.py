@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import UNSET
 
-from ironmesh.errors import LocalProtocolError, MessageTooLargeError, RemoteProtocolError
+from ironmesh.errors import LocalProtocolError, RemoteProtocolError
 from ironmesh.session.interface import (
     ChannelEvent,
     Opened,
@@ -21,7 +21,13 @@ from ironmesh.session.interface import (
 )
 from ironmesh.session.legacy.opening import Opener, Received
 from ironmesh.session.legacy.rekey import Rekey, RekeyState
-from ironmesh.session.legacy.sealing import MAX_PAYLOAD_BYTES, Draft, Sealer
+from ironmesh.session.legacy.sealing import (
+    MAX_PAYLOAD_BYTES,
+    Draft,
+    Sealer,
+    bundled,
+    check_sendable,
+)
 from ironmesh.session.legacy.settings import (
     LIVENESS_TIMEOUT_S,
     PING_INTERVAL_S,
@@ -43,15 +49,14 @@ from ironmesh.types import (
     Secret,
     Unit,
     WireKind,
-    is_node_id,
     message_id_text,
 )
-from ironmesh.wire.legacy import control, frame, inner
+from ironmesh.wire.legacy import bundle, control, frame, inner
 from ironmesh.wire.legacy.constants import (
     APPLICATION_TTL,
     BROADCAST,
     CONTROL_TTL,
-    MAX_SENT_TYPE_CHARS,
+    is_ours,
 )
 from ironmesh.wire.receipts import is_live
 
@@ -72,11 +77,12 @@ class LegacyChannel:
         self._settings = settings
         self._own_id = settings.identity.node_id
         self._peer_id = claim.node_id
+        self._is_between_ours = claim.is_ours and is_ours(settings.protocol_version)
         self._sealer: Sealer | None = Sealer(
             settings.identity,
             key,
             settings.random,
-            trusting_peer=claim.node_id if claim.is_ours else None,
+            trusting_peer=claim.node_id if self._is_between_ours else None,
         )
         self._opener: Opener | None = Opener(settings, claim, key, now)
         self._rekey = Rekey(settings, claim, now.mono)
@@ -128,7 +134,9 @@ class LegacyChannel:
         )
 
     def seal(self, messages: Sequence[Message], now: Instant) -> list[Unit]:
-        """Return the frames to write: waiting control traffic first, then one for each message.
+        """Return the frames to write: waiting control traffic first, then the messages.
+
+        A published node gets a frame for each message; ours gets several messages in one.
 
         Raises:
             MessageTooLargeError: a message does not fit; nothing of the list was sealed.
@@ -139,7 +147,7 @@ class LegacyChannel:
             raise LocalProtocolError("the channel is closed")
         if messages and self.is_holding:
             raise LocalProtocolError("a key change is under way")
-        drafts = [self._draft(message) for message in messages]
+        drafts = self._drafts(messages)
         units = self._seal_controls(self._sealer, now)
         units.extend(self._sealer.seal(draft, now.wall) for draft in drafts)
         return units
@@ -217,20 +225,22 @@ class LegacyChannel:
 
     # --- Out ---------------------------------------------------------------------------------
 
+    def _drafts(self, messages: Sequence[Message]) -> list[Draft]:
+        for message in messages:
+            check_sendable(message, self._own_id)
+        if len(messages) < 2 or not self._is_between_ours:
+            return [self._draft(message) for message in messages]
+        return [
+            self._draft(group[0]) if len(group) == 1 else self._bundle(group)
+            for group in bundled(messages, self._peer_id)
+        ]
+
+    def _bundle(self, messages: Sequence[Message]) -> Draft:
+        text = message_id_text(messages[0].id)
+        payload = bundle.encode(messages)
+        return Draft(bundle.TYPE, payload, text, self._peer_id, APPLICATION_TTL)
+
     def _draft(self, message: Message) -> Draft:
-        """Return what the frame of `message` says, once it is sure that it can be sent."""
-        size = len(message.payload)
-        if size > MAX_PAYLOAD_BYTES:
-            raise MessageTooLargeError(
-                f"the payload has {size} bytes, this link takes {MAX_PAYLOAD_BYTES}",
-                "send it in parts",
-            )
-        if message.source != self._own_id:
-            raise LocalProtocolError("only messages of this node can be sealed")
-        if not (message.destination == BROADCAST or is_node_id(message.destination)):
-            raise LocalProtocolError("a destination that is no node id")
-        if not _is_sendable(message.type):
-            raise LocalProtocolError(f"messages of type {message.type!a} are not sent")
         if message.type in control.MESH_TYPES:
             text, ttl = message.id.hex(), CONTROL_TTL
         else:
@@ -272,6 +282,8 @@ class LegacyChannel:
 
     def _dispatch(self, received: Received, opener: Opener, now: Instant) -> Opened:
         kind = received.inner.type
+        if kind == bundle.TYPE and self._is_between_ours:
+            return self._open_bundle(received)
         if kind not in control.CHANNEL_TYPES:
             return Opened(messages=[self._message(received)])
         if received.inner.hops:
@@ -315,6 +327,21 @@ class LegacyChannel:
         self.ping(now)
         return [Rekeyed(self._rekey.count)]
 
+    def _open_bundle(self, received: Received) -> Opened:
+        said = received.inner
+        if said.hops or said.destination != self._own_id:
+            raise RemoteProtocolError(Refusal.PROTOCOL, "a bundle that is not the peer's for us")
+        opened = Opened()
+        for message in bundle.decode(received.payload, self._peer_id, self._own_id):
+            try:
+                if message.type not in control.MESH_TYPES:
+                    self._refuse_duplicate(message.source, message.id)
+            except RemoteProtocolError as error:
+                opened.events.append(UnitRefused(error.reason, error.what))
+            else:
+                opened.messages.append(message)
+        return opened
+
     def _message(self, received: Received) -> Message:
         said = received.inner
         message_id = inner.message_id_of(said.msg_id)
@@ -352,11 +379,6 @@ class LegacyChannel:
         if self._pong_tokens < 1:
             raise RemoteProtocolError(Refusal.LIMIT, "more pings than are answered")
         self._pong_tokens -= 1
-
-
-def _is_sendable(kind: str) -> bool:
-    is_text = kind.isascii() or not any("\ud800" <= char <= "\udfff" for char in kind)
-    return is_text and 0 < len(kind) <= MAX_SENT_TYPE_CHARS and kind not in control.CHANNEL_TYPES
 
 
 def _reason_of(payload: bytes) -> str:

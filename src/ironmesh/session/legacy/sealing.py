@@ -1,21 +1,27 @@
-"""The outgoing half of a 0.8 session: one signed, encrypted frame for each message."""
+"""The outgoing half of a 0.8 session: signed, encrypted frames of one or more messages."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from msgspec import UNSET
 
 from ironmesh.crypto import sodium
 from ironmesh.crypto.identity import Identity
-from ironmesh.types import MessagePriority, NodeId, Random, Secret
-from ironmesh.wire.legacy import frame, inner, source
+from ironmesh.errors import LocalProtocolError, MessageTooLargeError
+from ironmesh.types import Message, MessagePriority, NodeId, Random, Secret, is_node_id
+from ironmesh.wire.legacy import bundle, frame, inner, source
 from ironmesh.wire.legacy.constants import (
     APPLICATION_TTL,
+    BROADCAST,
     MAX_SENT_TYPE_CHARS,
     MAX_SEQUENCE,
     MAX_UNIT_BYTES,
 )
+from ironmesh.wire.legacy.control import CHANNEL_TYPES
+
+_RESERVED: Final = CHANNEL_TYPES | {bundle.TYPE}
 
 
 class Draft(NamedTuple):
@@ -27,6 +33,48 @@ class Draft(NamedTuple):
     destination: str
     ttl: int
     priority: MessagePriority = MessagePriority.NORMAL
+
+
+def check_sendable(message: Message, own_id: NodeId) -> None:
+    """Accept a message that a frame of ours can carry.
+
+    Raises:
+        MessageTooLargeError: it does not fit.
+        LocalProtocolError: it is not ours to send.
+    """
+    size = len(message.payload)
+    if size > MAX_PAYLOAD_BYTES:
+        raise MessageTooLargeError(
+            f"the payload has {size} bytes, this link takes {MAX_PAYLOAD_BYTES}",
+            "send it in parts",
+        )
+    if message.source != own_id:
+        raise LocalProtocolError("only messages of this node can be sealed")
+    if not (message.destination == BROADCAST or is_node_id(message.destination)):
+        raise LocalProtocolError("a destination that is no node id")
+    if not _is_sendable(message.type):
+        raise LocalProtocolError(f"messages of type {message.type!a} are not sent")
+
+
+def _is_sendable(kind: str) -> bool:
+    is_text = kind.isascii() or not any("\ud800" <= char <= "\udfff" for char in kind)
+    return is_text and 0 < len(kind) <= MAX_SENT_TYPE_CHARS and kind not in _RESERVED
+
+
+def bundled(messages: Iterable[Message], peer: NodeId) -> list[list[Message]]:
+    """Return messages in their order, those together that may travel in one frame to `peer`."""
+    groups: list[list[Message]] = []
+    room = count = 0
+    for message in messages:
+        size = bundle.entry_bytes(message)
+        is_for_peer = message.destination == peer
+        if not is_for_peer or size > room or not count:
+            groups.append([])
+            room, count = (bundle.MAX_BYTES, bundle.MAX_MESSAGES) if is_for_peer else (0, 0)
+        groups[-1].append(message)
+        room -= size
+        count -= 1
+    return groups
 
 
 class Sealer:
