@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.support.agents import WAIT_S, Mailbox, Make, agents, connect, eventually, start
+from tests.support.ports import free_port
 
 from ironmesh import Agent, IronMeshError
 from ironmesh.errors import (
@@ -451,9 +452,10 @@ def test_what_was_accepted_before_a_stop_is_sent(make: Make) -> None:
 def test_what_waited_for_an_agent_reaches_its_handlers_when_it_starts(
     make: Make, trial: int
 ) -> None:
-    bob = make("bob")
+    port = free_port()
+    bob = make("bob", port=port)
     start(bob)
-    bob_id, port = str(bob.node_id), bob.daemon.port
+    bob_id = str(bob.node_id)
     bob.stop()
     alice = make("alice", peers=[f"127.0.0.1:{port}"])
     start(alice)
