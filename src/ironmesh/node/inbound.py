@@ -45,6 +45,7 @@ class Inbound:
         """Take messages; waits while the application or the disk lags behind."""
         is_ours = link.info.is_ours
         kept: list[Message] = []
+        relayed: list[Message] = []
         for message in messages:
             if not link.is_listening:
                 return
@@ -57,9 +58,12 @@ class Inbound:
             elif is_ours and is_live(message.id):
                 await self._mailroom.take_live(link.peer, message)
             else:
-                kept.append(message)
+                (kept if message.source == link.peer else relayed).append(message)
         if kept:
             await self._mailroom.take(link.peer, kept, is_foreign=not is_ours)
+        if relayed:
+            # Nothing is known of the node that made their ids.
+            await self._mailroom.take(link.peer, relayed, is_foreign=True)
 
     def _answers(self, peer: NodeId, payload: bytes) -> None:
         try:
