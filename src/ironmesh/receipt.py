@@ -10,6 +10,7 @@ from ironmesh.delivery.records import OutboxState
 from ironmesh.errors import NotDeliveredError
 from ironmesh.node.outgoing import Ending
 from ironmesh.types import MessageId, message_id_text
+from ironmesh.wire.receipts import is_live
 
 UNKNOWN = "unknown"
 
@@ -52,8 +53,9 @@ class Receipt(str):
             cannot confirm.
 
         Raises:
-            NotDeliveredError: it was refused, expired, evicted or cancelled.
+            NotDeliveredError: it was refused, expired, evicted or cancelled, or not kept.
             TimeoutError: it has not ended in time; it goes on.
+            NotRunningError: the node stopped; what has not ended goes on at its next start.
         """
         async with asyncio.timeout(timeout):
             ending = await self._embedded.thread.wait(self._wait_end())
@@ -69,4 +71,8 @@ class Receipt(str):
         try:
             return await outgoing.wait_end(self._message_id)
         except KeyError as error:
+            if is_live(self._message_id):
+                raise NotDeliveredError(
+                    "nobody confirms a message that is not kept", "send it with durable=True"
+                ) from error
             raise NotDeliveredError("nothing is known of this message any more") from error

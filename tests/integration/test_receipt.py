@@ -126,7 +126,7 @@ def test_what_has_not_ended_in_time_is_a_timeout_and_goes_on(make: Make) -> None
 def test_nobody_confirms_what_is_not_kept(pair: tuple[Agent, Agent]) -> None:
     receipt = pair[0].send_sync("bob", "x", durable=False)
     assert receipt.state == "unknown"
-    with pytest.raises(NotDeliveredError):
+    with pytest.raises(NotDeliveredError, match="not kept"):
         asyncio.run(receipt.delivered(10))
 
 
