@@ -25,6 +25,8 @@ class TaskSupervisor:
         task = asyncio.create_task(self.guard(work, name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # Cancelled before its first step, the task never began to wait for `work`.
+        task.add_done_callback(lambda _: work.close())
         return task
 
     async def guard(
