@@ -25,6 +25,10 @@ def main() -> int:
 
         print(overview())
         return 0
-    from ironmesh.cli.app import run
+    try:
+        from ironmesh.cli.app import run
 
-    return run(arguments)
+        return run(arguments)
+    except KeyboardInterrupt:
+        # While the libraries load; later `run` itself sees to it.
+        return 130
