@@ -12,7 +12,6 @@ import msgspec
 
 from ironmesh.audit.events import AuditEvent
 from ironmesh.delivery.actions import (
-    Accepted,
     Commit,
     Draft,
     ForgedReceipt,
@@ -30,6 +29,7 @@ from ironmesh.node.events import EventBus, MessageSettled
 from ironmesh.node.journal import Journal
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
+from ironmesh.node.saving import Saver
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.observe.counters import Counters
 from ironmesh.types import Message, MessageId, MessagePriority, MessageType, NodeId
@@ -76,6 +76,7 @@ class Outgoing:
         self._counters = counters
         self._events = events
         self._journal = journal
+        self._saver = Saver(store, self._accepted, self._not_accepted, self._keep)
         self._saving: set[asyncio.Future[None]] = set()
         """Commits that are under way."""
         self._is_closed = False
@@ -102,19 +103,15 @@ class Outgoing:
         """
         self._check_open()
         accepted = self._outbox.accept(drafts, self._clock.now())
-        saving = asyncio.ensure_future(self._save(accepted))
-        self._keep(saving)
-        await asyncio.shield(saving)
+        await self._saver.save(accepted, sum(len(draft.payload) for draft in drafts))
         return accepted.ids
 
-    async def _save(self, accepted: Accepted) -> None:
-        try:
-            await self._store.commit(accepted.ops)
-        except StoreError:
-            self._run(self._outbox.commit_failed(accepted.ids, self._clock.now()))
-            raise
-        self._counters.add("messages.accepted", len(accepted.ids))
-        self._run(self._outbox.committed(accepted.ids, self._clock.now()))
+    def _accepted(self, ids: Sequence[MessageId]) -> None:
+        self._counters.add("messages.accepted", len(ids))
+        self._run(self._outbox.committed(ids, self._clock.now()))
+
+    def _not_accepted(self, ids: Sequence[MessageId]) -> None:
+        self._run(self._outbox.commit_failed(ids, self._clock.now()))
 
     def _keep(self, saving: asyncio.Future[None]) -> None:
         """Let the end of the node wait for a commit."""
