@@ -96,6 +96,7 @@ class EmbeddedNode:
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
             await asyncio.wait([self._starting])
+        self.node.end_handlers()
         self._is_finishing = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HANDLER_LIMIT_S):

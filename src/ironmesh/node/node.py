@@ -279,13 +279,10 @@ class Node:
             await asyncio.gather(self._starting, return_exceptions=True)
         parts = self._parts
         try:
-            if parts is not None:
-                parts.post.mailroom.end_handlers()
-                await self._stop_traffic(parts)
-                await parts.post.finish()
-            await self._tasks.close()
-            if parts is not None:
-                await parts.post.store.close()
+            if parts is None:
+                await self._tasks.close()
+            else:
+                await self._stop_parts(parts)
                 flush(parts.trust, parts.journal)
                 parts.journal.record(AuditEvent.NODE_STOPPED)
                 parts.journal.close()
@@ -294,6 +291,15 @@ class Node:
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
+
+    async def _stop_parts(self, parts: Parts) -> None:
+        parts.post.mailroom.end_handlers()
+        try:
+            await self._stop_traffic(parts)
+            await parts.post.finish()
+        finally:
+            await self._tasks.close()
+            await parts.post.store.close()
 
     async def _stop_traffic(self, parts: Parts) -> None:
         parts.dialer.stop()
@@ -362,6 +368,11 @@ class Node:
             self._handlers.append(handler)
         else:
             self._parts.post.mailroom.add_handler(handler)
+
+    def end_handlers(self) -> None:
+        """Begin no handler any more; what none began comes again at the next start."""
+        if self._parts is not None:
+            self._parts.post.mailroom.end_handlers()
 
     async def send(
         self,
