@@ -13,7 +13,8 @@ An example is a console block after a comment with its name:
 The examples of a page are one session in one empty home, in their order. A command that ends in `&`
 stays in the background: `until TEXT` in the comment says what its output has to reach before the
 session goes on. Between `<!-- commands -->` and `<!-- end of commands -->` stands the help of every
-command. What differs from run to run (ids, keys, times, ports) is kept as the page has it.
+command, between `<!-- settings -->` and `<!-- end of settings -->` the table of settings. What
+differs from run to run (ids, keys, times, ports) is kept as the page has it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from typing import Final
 import click
 
 from ironmesh.cli.app import cli
+from ironmesh.settings.table import BUILT, Group, Place, Setting
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LIMIT_S: Final = 30.0
@@ -51,6 +53,9 @@ EXAMPLE: Final = re.compile(
 )
 COMMANDS: Final = re.compile(
     r"(?P<head><!-- commands -->\n)(?P<body>.*?)(?=<!-- end of commands -->)", re.DOTALL
+)
+SETTINGS: Final = re.compile(
+    r"(?P<head><!-- settings -->\n)(?P<body>.*?)(?=<!-- end of settings -->)", re.DOTALL
 )
 VOLATILE: Final = (
     (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "UUID"),
@@ -293,6 +298,38 @@ def help_of_all_commands() -> str:
     return "\n" + "\n".join(parts) + "\n"
 
 
+def settings_table() -> str:
+    """Return a heading and a table for each group of settings that act."""
+    parts = []
+    for group in Group:
+        rows = [_row(setting) for setting in BUILT if setting.group is group]
+        head = "| in a file | flag | environment | value | default | what it does |\n"
+        parts.append(f"### {group}\n\n{head}{'| --- ' * 6}|\n" + "\n".join(rows))
+    return "\n" + "\n\n".join(parts) + "\n\n"
+
+
+def _row(setting: Setting) -> str:
+    key = f"`{setting.name}`"
+    if setting.place is Place.HOME:
+        key += " (home file only)"
+    elif setting.place is Place.NONE:
+        key = "-"
+    flag = f"`{setting.flag_name}`"
+    if setting.is_switch:
+        flag += f", `{setting.flag_name.replace('--', '--no-', 1)}`"
+    if setting.is_repeated:
+        flag += ", repeatable"
+    cells = [
+        key,
+        flag,
+        f"`{setting.variable_name}`",
+        setting.kind.toml_type,
+        setting.shown_default or "-",
+        setting.help,
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
 def renewed(text: str) -> str:
     """Return a page with what its examples print now; where only volatile parts differ, as it was.
 
@@ -305,6 +342,7 @@ def renewed(text: str) -> str:
         return match["head"] + (match["body"] if is_same else fresh)
 
     text = COMMANDS.sub(lambda match: kept(match, help_of_all_commands()), text)
+    text = SETTINGS.sub(lambda match: kept(match, settings_table()), text)
     if not EXAMPLE.search(text):
         return text
     with session() as running:
@@ -314,12 +352,13 @@ def renewed(text: str) -> str:
 
 
 def pages() -> list[Path]:
-    """Return the pages that have examples or the help of the commands."""
+    """Return the pages that have examples, the help of the commands, or the settings."""
     found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    made = (EXAMPLE, COMMANDS, SETTINGS)
     return [
         page
         for page in found
-        if EXAMPLE.search(text := page.read_text(encoding="utf-8")) or COMMANDS.search(text)
+        if any(pattern.search(page.read_text(encoding="utf-8")) for pattern in made)
     ]
 
 

@@ -11,8 +11,8 @@ from typing import Final
 from ironmesh.doctor.finding import Finding, chmod, fail, ok, skip, warn
 from ironmesh.errors import ConfigError
 from ironmesh.settings.published import PUBLISHED_NAME, is_import_due
+from ironmesh.settings.sources import FILE_NAME, config_paths, from_file
 from ironmesh.settings.sources import Level as SourceLevel
-from ironmesh.settings.sources import config_paths, from_file
 
 _OTHERS: Final = 0o077
 _MOST_SHOWN: Final = 20
@@ -39,10 +39,7 @@ def check_modes(home: Path) -> list[Finding]:
     wrong = list(_open_to_others(home))
     if not wrong:
         return [ok("modes", "all files are private")]
-    findings = [
-        fail("modes", f"{path} is open to others", chmod("700" if path.is_dir() else "600", path))
-        for path in wrong[:_MOST_SHOWN]
-    ]
+    findings = [_too_open(path) for path in wrong[:_MOST_SHOWN]]
     if len(wrong) > _MOST_SHOWN:
         rest = f"{len(wrong) - _MOST_SHOWN} more are open to others"
         findings.append(fail("modes", rest, f"chmod -R go= {home}"))
@@ -72,6 +69,14 @@ def check_configuration(home: Path, names: list[str]) -> list[Finding]:
         text = f"{home / PUBLISHED_NAME} is not taken over yet"
         findings.append(warn("config", text, "ironmesh config import"))
     return findings or [skip("config", "no configuration file: defaults, flags and environment")]
+
+
+def _too_open(path: Path) -> Finding:
+    fix = chmod("700" if path.is_dir() else "600", path)
+    if path.name == FILE_NAME:
+        # It holds no secret; one that others can change is refused where it is read.
+        return warn("modes", f"{path} can be read by others", fix)
+    return fail("modes", f"{path} is open to others", fix)
 
 
 def _of(finding: Finding, node: str) -> Finding:

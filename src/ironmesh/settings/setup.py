@@ -85,7 +85,10 @@ def carry_out(plan: Plan, cost: KdfCost, random: Random) -> Done:
             "add --force to keep it aside and write it anew",
         )
     with contextlib.ExitStack() as undo, _translated():
-        _make_folders([plan.home, node.node_dir, plan.passphrase_file.parent], undo)
+        for folder in (plan.home, node.node_dir):
+            _make_folder(folder, undo)
+        if not plan.passphrase_file.parent.exists():
+            _make_folder(plan.passphrase_file.parent, undo)
         loaded = _identity(node, random, undo)
         set_aside = tuple(_set_aside(path, undo) for path in in_the_way)
         if plan.is_passphrase_new:
@@ -130,13 +133,11 @@ def _identity(node: NodeConfig, random: Random, undo: contextlib.ExitStack) -> k
     return keyfiles.load_or_create(node, random)
 
 
-def _make_folders(folders: list[Path], undo: contextlib.ExitStack) -> None:
-    for folder in folders:
-        missing = [each for each in (folder, *folder.parents) if not each.exists()]
-        for each in reversed(missing):
-            undo.callback(_remove_empty, each)
-        if missing:
-            make_private_dir(folder)
+def _make_folder(folder: Path, undo: contextlib.ExitStack) -> None:
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        undo.callback(_remove_empty, each)
+    make_private_dir(folder)
 
 
 def _create(path: Path, data: bytes, undo: contextlib.ExitStack) -> None:

@@ -210,7 +210,7 @@ _NETWORK: Final = (
         name="allowed_peers",
         kind=Listing(),
         group=Group.NETWORK,
-        default_text="nobody is dialled, members of the mesh are accepted",
+        default_text="no list: nobody is dialled",
         help="Dial and accept only these names, comma separated.",
     ),
     Setting(

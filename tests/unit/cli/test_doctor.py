@@ -143,6 +143,13 @@ def test_many_open_files_are_summed_up(examine, home):
     assert of(findings, "modes")[-1]["fix"].startswith("chmod -R")
 
 
+def test_a_configuration_that_others_can_read_is_a_warning(examine, home):
+    (home / "config.toml").chmod(0o644)
+    code, findings = examine()
+    assert code == 0
+    assert [found["level"] for found in of(findings, "modes")] == ["warn"]
+
+
 def test_without_a_passphrase_what_is_sealed_is_skipped(examine, home):
     (home / "passphrase").unlink()
     code, findings = examine()

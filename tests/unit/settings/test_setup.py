@@ -57,6 +57,12 @@ def test_everything_is_there_private_and_fits_together(plan):
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600)
 
 
+def test_a_folder_that_others_could_enter_is_closed(plan):
+    plan.home.mkdir(mode=0o755)
+    do(plan)
+    assert plan.home.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_second_node_leaves_the_file_for_all_nodes_alone(plan):
     do(plan)
     before = (plan.home / "config.toml").read_bytes()
