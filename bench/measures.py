@@ -69,6 +69,7 @@ def _burst(
     prefix: str,
     options: dict[str, Any] | None = None,
 ) -> Figures:
+    waits_for_receipts = not options
     receiver.ask("forget_seen")
     before = sender.cpu_s(), receiver.cpu_s()
     receiver.tell("wait_seen", count=count, quiet_s=QUIET_S)
@@ -79,6 +80,7 @@ def _burst(
         count=count,
         in_flight=IN_FLIGHT,
         options=options or {},
+        waits_for_receipts=waits_for_receipts,
     )
     seen = receiver.answer()
     arrived = int(seen["seen"])
@@ -86,6 +88,8 @@ def _burst(
         raise BenchError(f"{sender.contestant.title}: no message of {size} bytes arrived")
     send_us = (sender.cpu_s() - before[0]) / arrived * 1e6
     receive_us = (receiver.cpu_s() - before[1]) / arrived * 1e6
+    if waits_for_receipts and sender.ask("undelivered")["count"]:
+        raise BenchError(f"{sender.contestant.title}: not every message was receipted")
     return {
         f"{prefix}.cpu_us": send_us + receive_us,
         f"{prefix}.send_us": send_us,

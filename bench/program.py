@@ -21,6 +21,7 @@ BORN = time.monotonic()
 PEER_POLL_S = 0.02
 PROGRESS_POLL_S = 0.05
 SETTLE_S = 120.0
+LAST_RECEIPTS = 64
 PING_TYPE = "REQ"
 PONG_TYPE = "RESP"
 
@@ -58,6 +59,7 @@ class Program:
     def __init__(self) -> None:
         self._agent: Any = None
         self._loop: Any = None
+        self._receipts: list[Any] = []
         self._seen = 0
         self._last_seen = 0.0
         self._pong = threading.Event()
@@ -152,13 +154,18 @@ class Program:
     ) -> dict[str, Any]:
         """Send `count` messages from `in_flight` tasks on the agent's own loop."""
         payload = os.urandom(size)
-        receipts: list[Any] = []
+        receipts = self._receipts = []
         began = time.monotonic()
         self._on_loop(self._send_all(target, payload, count, in_flight, options, receipts))
         accepted = time.monotonic()
-        if waits_for_receipts and options.get("durable") is not False:
+        if waits_for_receipts and hasattr(receipts[0], "delivered"):
             self._on_loop(self._wait_delivered(receipts))
         return {"began": began, "accepted": accepted}
+
+    def undelivered(self) -> dict[str, Any]:
+        """Tell of how many messages of the last burst no receipt came."""
+        states = [getattr(receipt, "state", "delivered") for receipt in self._receipts]
+        return {"count": sum(state != "delivered" for state in states)}
 
     def _on_loop(self, work: Any) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -181,10 +188,9 @@ class Program:
         await asyncio.gather(*(worker() for _ in range(in_flight)))
 
     async def _wait_delivered(self, receipts: list[Any]) -> None:
-        """Wait for the receipts; the published node gives none, and a plain id."""
-        for receipt in receipts:
-            if hasattr(receipt, "delivered"):
-                await receipt.delivered(SETTLE_S)
+        """Wait for the last receipts; `undelivered` tells of the others."""
+        for receipt in receipts[-LAST_RECEIPTS:]:
+            await receipt.delivered(SETTLE_S)
 
     def round_trips(self, target: str, size: int, count: int) -> dict[str, Any]:
         """Send a message and wait for its echo, `count` times; tell the seconds each took."""
