@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from tests.support import legacy
@@ -19,22 +20,29 @@ from ironmesh.types import Endpoint, Refusal
 HERE = Endpoint("here", 1)
 
 
-async def ends() -> tuple[Connection, Connection]:
-    """Return both ends of a connection."""
+Ends = tuple[Connection, Connection]
+
+
+@pytest.fixture
+async def ends() -> AsyncIterator[Ends]:
+    """Both ends of a connection: who dialled, who was dialled."""
     network = MemoryNetwork()
     far: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+    over = asyncio.Event()
 
     async def keep(connection: Connection) -> None:
         far.set_result(connection)
-        await asyncio.Event().wait()
+        await over.wait()
 
-    await network.listen(HERE, keep)
+    listener = await network.listen(HERE, keep)
     near = await network.dial(HERE)
-    return near, await far
+    yield near, await far
+    over.set()
+    await listener.close()
 
 
-async def test_a_wrong_proof_is_one_although_its_sender_hung_up_at_once() -> None:
-    near, far = await ends()
+async def test_a_wrong_proof_is_one_although_its_sender_hung_up_at_once(ends: Ends) -> None:
+    near, far = ends
     server = ServerHandshake(legacy.settings("server"))
     shaking = asyncio.create_task(shake_hands(far, server, MovableClock()))
     await near.receive()
@@ -45,8 +53,8 @@ async def test_a_wrong_proof_is_one_although_its_sender_hung_up_at_once() -> Non
     assert refused.value.reason is Refusal.AUTH_FAILED
 
 
-async def test_a_peer_that_hangs_up_is_told_so() -> None:
-    near, far = await ends()
+async def test_a_peer_that_hangs_up_is_told_so(ends: Ends) -> None:
+    near, far = ends
     server = ServerHandshake(legacy.settings("server"))
     near.abort()
     with pytest.raises(HandshakeError, match="hung up") as refused:
@@ -54,9 +62,9 @@ async def test_a_peer_that_hangs_up_is_told_so() -> None:
     assert refused.value.reason is Refusal.PROTOCOL
 
 
-async def test_silence_ends_a_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silence_ends_a_handshake(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handshaking, "HANDSHAKE_LIMIT_S", 0.02)
-    _, far = await ends()
+    _, far = ends
     server = ServerHandshake(legacy.settings("server"))
     with pytest.raises(HandshakeError) as refused:
         await shake_hands(far, server, MovableClock())
