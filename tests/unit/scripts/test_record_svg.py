@@ -76,4 +76,4 @@ def test_a_failing_command_writes_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_paths_of_the_machine_do_not_show() -> None:
     root = str(Path(__file__).resolve().parents[3])
-    assert scrub(f"{root}/src and /tmp/home/x", "/tmp/home") == "~/src and ~/x"
+    assert scrub(f"{root}/src and /srv/home/x", "/srv/home") == "~/src and ~/x"
