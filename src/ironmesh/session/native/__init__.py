@@ -1,0 +1,1 @@
+"""Sessions on our own wire, version 5 (docs/protocol.md)."""

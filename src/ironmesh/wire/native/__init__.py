@@ -1,0 +1,1 @@
+"""The bytes of our own wire, version 5 (docs/protocol.md)."""
