@@ -3,7 +3,8 @@
     python scripts/stages.py [--only STAGE] [-- pytest arguments]
 
 Unit tests keep the processors busy, so they get a worker for each; integration and interop tests
-mostly wait for sockets and processes, so they get more. Coverage adds up over the stages.
+mostly wait for sockets and processes, so they get more. Coverage adds up over the stages. Tests
+that insist on a time run last, one after the other and without coverage.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COVERAGE = ("--cov", "--cov-append", "--cov-report=")
+TIMED = "timed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,16 @@ class Stage:
 
     def exists(self) -> bool:
         """Tell whether the folder holds a test."""
-        return any((ROOT / "tests" / self.name).rglob("test_*.py"))
+        return self.name == TIMED or any((ROOT / "tests" / self.name).rglob("test_*.py"))
 
-    def command(self, extra: list[str]) -> list[str]:
+    def command(self, *, has_coverage: bool) -> list[str]:
         """Return the pytest call."""
+        pytest = [sys.executable, "-m", "pytest", "-q"]
+        if self.name == TIMED:
+            return [*pytest, "tests", "-m", TIMED]
         spread = ["-n", str(self.workers), "--dist", "worksteal"]
-        return [sys.executable, "-m", "pytest", f"tests/{self.name}", "-q", *spread, *extra]
+        coverage = COVERAGE if has_coverage else ()
+        return [*pytest, f"tests/{self.name}", "-m", f"not {TIMED}", *spread, *coverage]
 
 
 CPUS = os.cpu_count() or 2
@@ -43,16 +49,15 @@ STAGES = (
     Stage("integration", max(4, CPUS)),
     Stage("interop", max(4, CPUS)),
     Stage("sim", CPUS),
+    Stage(TIMED, 1),
 )
 
 
-def run(stage: Stage, extra: list[str]) -> tuple[int, float]:
+def run(command: list[str], name: str) -> tuple[int, float]:
     """Run one stage; return pytest's exit code and the seconds it took."""
-    print(f"\n== {stage.name}", flush=True)
+    print(f"\n== {name}", flush=True)
     start = time.monotonic()
-    code = subprocess.run(
-        stage.command(extra), cwd=ROOT, stdin=subprocess.DEVNULL, check=False
-    ).returncode
+    code = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
     return code, time.monotonic() - start
 
 
@@ -66,11 +71,16 @@ def main() -> int:
     coverage = [sys.executable, "-m", "coverage"]
     if not args.no_cov:
         subprocess.run([*coverage, "erase"], cwd=ROOT, check=True)
-    extra = [*args.pytest_args, *(() if args.no_cov else COVERAGE)]
     wanted = [stage for stage in STAGES if stage.exists()]
     if args.only:
         wanted = [stage for stage in wanted if stage.name in args.only]
-    results = [(stage.name, *run(stage, extra)) for stage in wanted]
+    results = [
+        (
+            stage.name,
+            *run([*stage.command(has_coverage=not args.no_cov), *args.pytest_args], stage.name),
+        )
+        for stage in wanted
+    ]
     if not args.no_cov:
         print("\n== coverage", flush=True)
         subprocess.run([*coverage, "report", "--skip-covered"], cwd=ROOT, check=False)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.mesh import PASSPHRASE, Mesh
+from tests.support.pace import slowdown
 
 STOP_LIMIT_S = 2.0
 
@@ -30,7 +31,7 @@ def test_two_nodes_are_shown_to_each_other_and_stop_on_a_signal(mesh: Mesh) -> N
     [peer] = mesh.json("peers", "--name", "bob")
     assert (peer["name"], peer["node_id"], peer["is_online"]) == ("alice", node_id, True)
     assert peer["is_encrypted"]
-    assert alice.terminate() < STOP_LIMIT_S
+    assert alice.terminate() < STOP_LIMIT_S * slowdown()
     bob.wait_line(r"Peer alice \(.*\) offline")
     bob.send_signal(signal.SIGINT)
     bob.expect(0)

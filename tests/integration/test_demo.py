@@ -37,6 +37,7 @@ def contents(home: Path) -> dict[str, tuple[int, int, str]]:
     }
 
 
+@pytest.mark.timed
 def test_two_nodes_find_each_other_and_answer_within_seconds(
     one_host: Host, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def start(env: dict[str, str]) -> Iterator[Start]:
         yield started
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_node_with_peers_within_a_second_and_frees_its_port(
     start: Start, number: signal.Signals
@@ -78,6 +79,7 @@ def test_a_second_signal_does_not_hurt(start: Start) -> None:
     assert "Traceback" not in node.text
 
 
+@pytest.mark.timed
 def test_a_node_with_an_identity_is_up_within_a_second(start: Start) -> None:
     start("alice", "--port", "0").terminate()
 

@@ -262,6 +262,9 @@ def _append(path: Path, start: int) -> None:
 def test_several_processes_write_one_chain(path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         pool.starmap(_append, [(path, 1000 * number) for number in range(8)])
+        # Workers that are left to end by themselves are not killed while they write coverage.
+        pool.close()
+        pool.join()
     report = verify_file(path, DATA_KEY)
     assert report.ok
     assert report.count == 800
