@@ -192,6 +192,9 @@ def test_of_2000_concurrent_promotions_each_peer_sees_one_winner(path: Path) -> 
         store.admit(claim(number, f"peer-{number}"), at(number), state=TrustState.PENDING)
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         wins = pool.starmap(_promote_all, [(path, peers, 10)] * processes)
+        # Workers that are left to end by themselves are not killed while they write coverage.
+        pool.close()
+        pool.join()
     assert sum(wins) == peers
     assert {pin.state for pin in store.list_pins()} == {TrustState.TRUSTED}
 
@@ -199,7 +202,6 @@ def test_of_2000_concurrent_promotions_each_peer_sees_one_winner(path: Path) -> 
 def test_of_many_keys_that_claim_one_name_at_once_one_gets_it(path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         admitted = pool.starmap(_claim_name, [(path, number) for number in range(1, 41)])
-        # Workers that are left to end by themselves are not killed while they write coverage.
         pool.close()
         pool.join()
     assert sum(admitted) == 1
