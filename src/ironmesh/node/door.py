@@ -1,17 +1,26 @@
 """Admission: who may begin a handshake. Pure limits, asked before any byte is read or any key used.
 
-At most 64 half-open connections in all and 8 for each source; a source whose proofs failed three
-times within 300 s is turned away until the oldest failure is 300 s old, and a success clears it.
-A source is an IPv4 address or an IPv6 /64.
+On the 0.8 wire: at most 64 half-open connections in all and 8 for each source; a source whose
+proofs failed three times within 300 s is turned away until the oldest failure is 300 s old, and a
+success clears it. On the native wire: places for unfinished handshakes, and a ration of guesses.
+A source is an IPv4 address, an IPv6 /64 or an interface of Reticulum.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
+from enum import Enum
+from typing import Final, NamedTuple
 
-from ironmesh.types import Refusal
+from ironmesh.errors import LocalProtocolError
+from ironmesh.types import NodeId, Refusal
+
+RETICULUM_PREFIX: Final = "reticulum/"
+
+_ROUNDING_S: Final = 1e-6
+"""What sums of seconds may be off by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +105,224 @@ class AdmissionLimits:
     def _recent(self, source: str, now: float) -> list[float]:
         since = now - self._limits.failure_window_s
         return [at for at in self._failures.get(source, ()) if at > since]
+
+
+def reticulum_source(interface: str) -> str:
+    """Return what limits are counted by on Reticulum: one of its interfaces."""
+    return RETICULUM_PREFIX + interface
+
+
+class Hall(Enum):
+    """Where an unfinished handshake of the native wire has its place."""
+
+    FULL = "full"
+    """Of those that are, or may become, a full handshake."""
+    RESUMING = "resuming"
+    """Of those that resume, or come from where a pinned peer last succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceLimits:
+    """Tuning of the halls."""
+
+    per_hall: int = 256
+    per_source: int = 8
+    """In each hall."""
+
+
+class HandshakePlaces:
+    """Counts unfinished native handshakes; asked before any key is used.
+
+    A flood of full handshakes takes no place of those that resume.
+    """
+
+    def __init__(self, limits: PlaceLimits | None = None) -> None:
+        self._limits = limits or PlaceLimits()
+        self._taken: dict[Hall, dict[str, int]] = {hall: {} for hall in Hall}
+        self._totals = dict.fromkeys(Hall, 0)
+
+    def total(self, hall: Hall) -> int:
+        """Return how many places of a hall are taken."""
+        return self._totals[hall]
+
+    def enter(self, source: str, hall: Hall) -> Refusal | None:
+        """Take a place, or say why there is none."""
+        if self._totals[hall] >= self._limits.per_hall:
+            return Refusal.BUSY
+        taken = self._taken[hall]
+        if taken.get(source, 0) >= self._limits.per_source:
+            return Refusal.LIMIT
+        taken[source] = taken.get(source, 0) + 1
+        self._totals[hall] += 1
+        return None
+
+    def move(self, source: str, start: Hall, end: Hall) -> Refusal | None:
+        """Change the hall, once the first message shows what it is; refused, the place is kept."""
+        if start is end:
+            return None
+        refusal = self.enter(source, end)
+        if refusal is None:
+            self.leave(source, start)
+        return refusal
+
+    def leave(self, source: str, hall: Hall) -> None:
+        """Give a place back: the handshake is finished, or its connection is gone.
+
+        Raises:
+            LocalProtocolError: this source has none there.
+        """
+        taken = self._taken[hall]
+        count = taken.get(source, 0)
+        if count == 0:
+            raise LocalProtocolError(f"{source} leaves the hall {hall.value} and is not in it")
+        if count == 1:
+            del taken[source]
+        else:
+            taken[source] = count - 1
+        self._totals[hall] -= 1
+
+
+class Rate(NamedTuple):
+    """A bucket of tokens: how many it holds, and after how many seconds one more comes."""
+
+    tokens: int
+    period_s: float
+
+
+UNKNOWN_SOURCE: Final = Rate(5, 30.0)
+KNOWN_SOURCE: Final = Rate(20, 5.0)
+ALL_UNKNOWN_SOURCES: Final = Rate(100, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RationLimits:
+    """Tuning of the rationing of guesses."""
+
+    unknown: Rate = UNKNOWN_SOURCE
+    known: Rate = KNOWN_SOURCE
+    all_unknown: Rate = ALL_UNKNOWN_SOURCES
+    remembered_sources: int = 4096
+    remembered_peers: int = 4096
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """A bucket in which something is missing; one that is full is not kept."""
+
+    rate: Rate
+    full_at: float
+    """When it will be full again, if nothing more is taken."""
+    shared: int = 0
+    """Tokens taken from the bucket of all unknown sources, too."""
+
+
+class GuessRation:
+    """Rations the guesses at the passphrase that this node gives away when it is dialled.
+
+    To answer the first message of a full handshake is to give one guess away, finished or not, so
+    it costs a token of its source; who then proves the passphrase gets that one back. Nobody is
+    ever locked out: tokens come back with time. `now` is monotonic seconds.
+
+    Source: docs/protocol.md, "The door".
+    """
+
+    def __init__(self, limits: RationLimits | None = None) -> None:
+        self._limits = limits or RationLimits()
+        self._buckets: dict[str, _Bucket] = {}
+        self._shared_full_at = 0.0
+        self._homes: OrderedDict[NodeId, str] = OrderedDict()
+        self._known: Counter[str] = Counter()
+
+    # --- Sources -----------------------------------------------------------------------------
+
+    def is_known(self, source: str) -> bool:
+        """Tell whether a pinned peer last succeeded there, or it is an interface of Reticulum."""
+        return source in self._known or source.startswith(RETICULUM_PREFIX)
+
+    def succeeded(self, peer: NodeId, source: str) -> None:
+        """A pinned peer came in from this source; where it came from before no longer counts."""
+        self.forget(peer)
+        self._homes[peer] = source
+        self._known[source] += 1
+        if len(self._homes) > self._limits.remembered_peers:
+            self.forget(next(iter(self._homes)))
+
+    def forget(self, peer: NodeId) -> None:
+        """A peer is no longer pinned: where it came from is as any other source."""
+        source = self._homes.pop(peer, None)
+        if source is None:
+            return
+        self._known[source] -= 1
+        if not self._known[source]:
+            del self._known[source]
+
+    # --- Guesses -----------------------------------------------------------------------------
+
+    def answer(self, source: str, now: float) -> Refusal | None:
+        """Spend a token, before a first message is answered and before any key is used.
+
+        Returns:
+            None to go on; `Refusal.BUSY` if there is no token.
+        """
+        bucket = self._bucket(source, now)
+        if _wait_s(bucket.full_at, bucket.rate, now) or not self._has_room(source, now):
+            return Refusal.BUSY
+        if not self.is_known(source):
+            shared = self._limits.all_unknown
+            if _wait_s(self._shared_full_at, shared, now):
+                return Refusal.BUSY
+            self._shared_full_at = max(self._shared_full_at, now) + shared.period_s
+            bucket.shared += 1
+        bucket.full_at += bucket.rate.period_s
+        self._buckets[source] = bucket
+        return None
+
+    def proved(self, source: str, now: float) -> None:
+        """Give back the token of a handshake whose last message was good, and no other one.
+
+        Call it once for each such handshake, before `succeeded`.
+        """
+        if source not in self._buckets:
+            return  # it came back by itself
+        bucket = self._bucket(source, now)
+        bucket.full_at -= bucket.rate.period_s
+        if bucket.shared:
+            bucket.shared -= 1
+            self._shared_full_at -= self._limits.all_unknown.period_s
+        if bucket.full_at <= now:
+            del self._buckets[source]
+
+    def wait_s(self, source: str, now: float) -> float:
+        """Return after how many seconds this source has a token, if nobody takes it first."""
+        bucket = self._bucket(source, now)
+        waits = [_wait_s(bucket.full_at, bucket.rate, now)]
+        if not self.is_known(source):
+            waits.append(_wait_s(self._shared_full_at, self._limits.all_unknown, now))
+        return max(waits)
+
+    def _bucket(self, source: str, now: float) -> _Bucket:
+        """Return the bucket of a source; if its kind changed, it lacks as many tokens as before."""
+        rate = self._limits.known if self.is_known(source) else self._limits.unknown
+        bucket = self._buckets.get(source)
+        if bucket is None or bucket.full_at <= now:
+            return _Bucket(rate, now)
+        if bucket.rate != rate:
+            missing = (bucket.full_at - now) / bucket.rate.period_s
+            # Tokens of the shared bucket stay spent: which of them were, is forgotten here.
+            bucket.rate, bucket.full_at, bucket.shared = rate, now + missing * rate.period_s, 0
+        return bucket
+
+    def _has_room(self, source: str, now: float) -> bool:
+        """Make room by forgetting full buckets only: another one would be refilled by it."""
+        limit = self._limits.remembered_sources
+        if source in self._buckets or len(self._buckets) < limit:
+            return True
+        self._buckets = {
+            each: bucket for each, bucket in self._buckets.items() if bucket.full_at > now
+        }
+        return len(self._buckets) < limit
+
+
+def _wait_s(full_at: float, rate: Rate, now: float) -> float:
+    wait = full_at - now - (rate.tokens - 1) * rate.period_s
+    return wait if wait > _ROUNDING_S else 0.0
