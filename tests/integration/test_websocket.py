@@ -121,6 +121,7 @@ async def test_a_subprotocol_is_agreed_on_where_both_know_it(
         near = await dial(server.endpoint, use_tls=False, subprotocols=offered)
         far = await server.accepted.get()
         assert near.info.subprotocol == far.info.subprotocol == agreed
+        assert near.info.offered == far.info.offered == tuple(offered)
         await near.close()
 
 

@@ -353,17 +353,27 @@ class MemoryTransport:
     is_tls = False
 
     async def listen(
-        self, endpoint: Endpoint, handler: ConnectionHandler, door: Door, on_refused: OnRefused
+        self,
+        endpoint: Endpoint,
+        handler: ConnectionHandler,
+        door: Door,
+        on_refused: OnRefused,
+        *,
+        subprotocols: Sequence[str] = (),
     ) -> Listener:
         async def serve(connection: Connection) -> None:
             await handler(self._faulty(connection))
 
-        return await self._network.listen(endpoint, serve, door=door, on_refused=on_refused)
+        return await self._network.listen(
+            endpoint, serve, door=door, on_refused=on_refused, subprotocols=subprotocols
+        )
 
-    async def dial(self, endpoint: Endpoint, *, use_tls: bool) -> Connection:
+    async def dial(
+        self, endpoint: Endpoint, *, use_tls: bool, subprotocols: Sequence[str] = ()
+    ) -> Connection:
         await self.may_dial.wait()
         self.dials.append(endpoint)
-        return self._faulty(await self._network.dial(endpoint))
+        return self._faulty(await self._network.dial(endpoint, subprotocols))
 
     def _faulty(self, connection: Connection) -> FaultyConnection:
         faulty = FaultyConnection(connection)
@@ -379,14 +389,30 @@ class PatientTransport:
     is_tls = False
 
     async def listen(
-        self, endpoint: Endpoint, handler: ConnectionHandler, door: Door, on_refused: OnRefused
+        self,
+        endpoint: Endpoint,
+        handler: ConnectionHandler,
+        door: Door,
+        on_refused: OnRefused,
+        *,
+        subprotocols: Sequence[str] = (),
     ) -> Listener:
         return await websocket.listen(
-            endpoint, handler, tls=None, door=door, on_refused=on_refused, timing=self._timing
+            endpoint,
+            handler,
+            tls=None,
+            door=door,
+            on_refused=on_refused,
+            subprotocols=subprotocols,
+            timing=self._timing,
         )
 
-    async def dial(self, endpoint: Endpoint, *, use_tls: bool) -> Connection:
-        return await websocket.dial(endpoint, use_tls=False, timing=self._timing)
+    async def dial(
+        self, endpoint: Endpoint, *, use_tls: bool, subprotocols: Sequence[str] = ()
+    ) -> Connection:
+        return await websocket.dial(
+            endpoint, use_tls=False, subprotocols=subprotocols, timing=self._timing
+        )
 
 
 # --- Logs ----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 
 from ironmesh.config import NodeConfig
 from ironmesh.discovery.mdns import MdnsDiscovery
@@ -24,18 +25,33 @@ class WebSocketTransport:
         return self._tls is not None
 
     async def listen(
-        self, endpoint: Endpoint, handler: ConnectionHandler, door: Door, on_refused: OnRefused
+        self,
+        endpoint: Endpoint,
+        handler: ConnectionHandler,
+        door: Door,
+        on_refused: OnRefused,
+        *,
+        subprotocols: Sequence[str] = (),
     ) -> Listener:
         """Accept WebSocket connections; see `transport.websocket.listener.listen`."""
         from ironmesh.transport.websocket.listener import listen
 
-        return await listen(endpoint, handler, tls=self._tls, door=door, on_refused=on_refused)
+        return await listen(
+            endpoint,
+            handler,
+            tls=self._tls,
+            door=door,
+            on_refused=on_refused,
+            subprotocols=subprotocols,
+        )
 
-    async def dial(self, endpoint: Endpoint, *, use_tls: bool) -> Connection:
+    async def dial(
+        self, endpoint: Endpoint, *, use_tls: bool, subprotocols: Sequence[str] = ()
+    ) -> Connection:
         """Connect to a WebSocket server; see `transport.websocket.dialer.dial`."""
         from ironmesh.transport.websocket.dialer import dial
 
-        return await dial(endpoint, use_tls=use_tls)
+        return await dial(endpoint, use_tls=use_tls, subprotocols=subprotocols)
 
 
 def build_transport(config: NodeConfig) -> WebSocketTransport:

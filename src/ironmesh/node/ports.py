@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ironmesh.discovery.record import FoundPeer
@@ -22,17 +22,31 @@ class Transport(Protocol):
         ...
 
     async def listen(
-        self, endpoint: Endpoint, handler: ConnectionHandler, door: Door, on_refused: OnRefused
+        self,
+        endpoint: Endpoint,
+        handler: ConnectionHandler,
+        door: Door,
+        on_refused: OnRefused,
+        *,
+        subprotocols: Sequence[str] = (),
     ) -> Listener:
         """Accept connections at `endpoint` (port 0: any free one).
+
+        Args:
+            subprotocols: what may be agreed on, best first; a client need not offer any.
 
         Raises:
             PortInUseError: the address is taken.
         """
         ...
 
-    async def dial(self, endpoint: Endpoint, *, use_tls: bool) -> Connection:
+    async def dial(
+        self, endpoint: Endpoint, *, use_tls: bool, subprotocols: Sequence[str] = ()
+    ) -> Connection:
         """Connect.
+
+        Args:
+            subprotocols: what to offer, best first.
 
         Raises:
             ConnectError: nobody there, no answer in time, or not what was asked for.

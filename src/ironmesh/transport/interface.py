@@ -28,6 +28,8 @@ class ConnectionInfo:
     is_radio: bool = False
     subprotocol: str | None = None
     """The WebSocket subprotocol that both ends agreed on, if any."""
+    offered: tuple[str, ...] = ()
+    """The subprotocols that the dialling end offered, in its order."""
 
     @property
     def remote_text(self) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from ironmesh.errors import ConnectError, ConnectFailure, ConnectionClosed, PortInUseError
@@ -122,8 +123,10 @@ class MemoryListener:
         door: Door | None,
         on_close: Callable[[], None],
         on_refused: Callable[[Refusal, str], None] | None,
+        subprotocols: Sequence[str],
     ) -> None:
         self._endpoint = endpoint
+        self.subprotocols = subprotocols
         self._handler = handler
         self._door = door
         self._on_close = on_close
@@ -177,8 +180,12 @@ class MemoryNetwork:
         *,
         door: Door | None = None,
         on_refused: Callable[[Refusal, str], None] | None = None,
+        subprotocols: Sequence[str] = (),
     ) -> MemoryListener:
         """Accept connections at `endpoint`; port 0 = any free one.
+
+        Args:
+            subprotocols: what may be agreed on, best first.
 
         Raises:
             PortInUseError: somebody listens there.
@@ -188,21 +195,41 @@ class MemoryNetwork:
         if endpoint in self._listeners:
             raise PortInUseError(f"{endpoint} is in use", "choose another port")
         listener = MemoryListener(
-            endpoint, handler, door, lambda: self._forget(endpoint, listener), on_refused
+            endpoint,
+            handler,
+            door,
+            lambda: self._forget(endpoint, listener),
+            on_refused,
+            subprotocols,
         )
         self._listeners[endpoint] = listener
         return listener
 
-    async def dial(self, endpoint: Endpoint) -> MemoryConnection:
+    async def dial(self, endpoint: Endpoint, subprotocols: Sequence[str] = ()) -> MemoryConnection:
         """Connect to whoever listens at `endpoint`.
+
+        Args:
+            subprotocols: what to offer, best first.
 
         Raises:
             ConnectError: nobody does, or the door of the one who does is shut.
         """
         listener = self._listeners.get(endpoint)
         there, back = _Pipe(), _Pipe()
-        near = MemoryConnection(_info(endpoint.port, is_outgoing=True), back, there)
-        far = MemoryConnection(_info(next(self._ports), is_outgoing=False), there, back)
+        ours = listener.subprotocols if listener is not None else ()
+        agreed = next((name for name in ours if name in subprotocols), None)
+        info = ConnectionInfo(
+            "memory",
+            "memory",
+            endpoint.port,
+            is_encrypted=False,
+            is_outgoing=True,
+            subprotocol=agreed,
+            offered=tuple(subprotocols),
+        )
+        near = MemoryConnection(info, back, there)
+        far_info = replace(info, remote_port=next(self._ports), is_outgoing=False)
+        far = MemoryConnection(far_info, there, back)
         if listener is None or not listener.accept(far):
             raise ConnectError(
                 f"nobody answers at {endpoint}",
@@ -214,7 +241,3 @@ class MemoryNetwork:
     def _forget(self, endpoint: Endpoint, listener: MemoryListener) -> None:
         if self._listeners.get(endpoint) is listener:
             del self._listeners[endpoint]
-
-
-def _info(port: int, *, is_outgoing: bool) -> ConnectionInfo:
-    return ConnectionInfo("memory", "memory", port, is_encrypted=False, is_outgoing=is_outgoing)

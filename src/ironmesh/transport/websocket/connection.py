@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -59,14 +59,22 @@ class WebSocketConnection(asyncio.Protocol):
 
     Args:
         engine: the protocol engine of our role, fresh, with `SILENT` as its logger.
+        offered: returns the subprotocols that the dialling end offered; asked once it is open.
         remote: the peer's address, without zone.
         timing: pings and timeouts.
     """
 
-    def __init__(self, engine: Protocol, remote: Endpoint, timing: Timing | None = None) -> None:
+    def __init__(
+        self,
+        engine: Protocol,
+        remote: Endpoint,
+        timing: Timing | None = None,
+        offered: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         timing = timing or Timing()
         loop = asyncio.get_running_loop()
         self._engine = engine
+        self._offered = offered
         self._remote = remote
         self._send_timeout_s = timing.send_timeout_s
         self._inbox = Inbox(self._pause_reading, self._resume_reading)
@@ -253,6 +261,7 @@ class WebSocketConnection(asyncio.Protocol):
             is_outgoing=is_outgoing,
             tls_fingerprint=fingerprint(certificate) if certificate else None,
             subprotocol=self._engine.subprotocol,
+            offered=tuple(self._offered()),
         )
 
     # --- Reading and writing ---

@@ -52,7 +52,10 @@ async def dial(
         async with asyncio.timeout(timeout_s):
             sock, remote = await _connect(endpoint, timeout_s)
             connection = WebSocketConnection(
-                _make_engine(endpoint, max_unit_bytes, subprotocols), remote, timing
+                _make_engine(endpoint, max_unit_bytes, subprotocols),
+                remote,
+                timing,
+                lambda: subprotocols,
             )
             await _open(endpoint, sock, connection, use_tls=use_tls)
     except TimeoutError as error:

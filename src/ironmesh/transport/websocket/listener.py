@@ -71,16 +71,20 @@ async def listen(
     endpoints = [where] if isinstance(where, Endpoint) else list(where)
     sockets = await _bind(endpoints)
 
-    def make_engine() -> ServerProtocol:
-        return ServerProtocol(
-            origins=[None],
-            select_subprotocol=lambda _, offered: _choose(subprotocols, offered),
-            max_size=max_unit_bytes,
-            logger=SILENT,
+    def make_connection(remote: Endpoint) -> WebSocketConnection:
+        offer: list[str] = []
+
+        def choose(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+            offer.extend(offered)
+            return next((Subprotocol(name) for name in subprotocols if name in offered), None)
+
+        engine = ServerProtocol(
+            origins=[None], select_subprotocol=choose, max_size=max_unit_bytes, logger=SILENT
         )
+        return WebSocketConnection(engine, remote, timing, lambda: offer)
 
     return WebSocketListener(
-        sockets, handler, make_engine, tls, door, on_refused, opening_timeout_s, timing
+        sockets, handler, make_connection, tls, door, on_refused, opening_timeout_s
     )
 
 
@@ -91,21 +95,19 @@ class WebSocketListener:
         self,
         sockets: Sequence[socket.socket],
         handler: ConnectionHandler,
-        make_engine: Callable[[], ServerProtocol],
+        make_connection: Callable[[Endpoint], WebSocketConnection],
         tls: ssl.SSLContext | None,
         door: Door,
         on_refused: OnRefused,
         opening_timeout_s: float,
-        timing: Timing | None,
     ) -> None:
         self._sockets = sockets
         self._handler = handler
-        self._make_engine = make_engine
+        self._make_connection = make_connection
         self._tls = tls
         self._door = door
         self._on_refused = on_refused
         self._opening_timeout_s = opening_timeout_s
-        self._timing = timing
         self._endpoints = tuple(Endpoint(*s.getsockname()[:2]) for s in sockets)
         self._serving: dict[asyncio.Task[None], WebSocketConnection | None] = {}
         loop = asyncio.get_running_loop()
@@ -157,7 +159,7 @@ class WebSocketListener:
         task.add_done_callback(self._forget)
 
     async def _serve(self, sock: socket.socket, remote: Endpoint) -> None:
-        connection = WebSocketConnection(self._make_engine(), remote, self._timing)
+        connection = self._make_connection(remote)
         refusal: Refusal | None = Refusal.SHUTTING_DOWN
         try:
             refusal = await self._open(sock, connection)
@@ -208,10 +210,6 @@ class WebSocketListener:
             task.get_loop().call_exception_handler(
                 {"message": "a connection handler failed", "exception": error, "task": task}
             )
-
-
-def _choose(ours: Sequence[str], offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    return next((Subprotocol(name) for name in ours if name in offered), None)
 
 
 async def _bind(endpoints: Sequence[Endpoint]) -> list[socket.socket]:
