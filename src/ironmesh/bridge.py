@@ -9,12 +9,12 @@ import logging
 import queue
 import threading
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any, Final, Unpack
 
 from ironmesh.bus import MessageBus
 from ironmesh.config import DEFAULT_PORT
-from ironmesh.control.embedded import EmbeddedNode, RunHandler
+from ironmesh.control.embedded import EmbeddedNode, HandlerCall
 from ironmesh.control.signals import caught_signals, wait_for
 from ironmesh.daemon_settings import DaemonSettings, hide_secrets, to_config, to_priority
 from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
@@ -337,8 +337,8 @@ class BridgeDaemon:
             raise NotRunningError("the node is not running", "call run() first")
         return embedded
 
-    async def _deliver(self, received: MessageReceived, run: RunHandler) -> None:
-        await self.bus.publish(_bus_event(received), SystemClock().now().wall, run)
+    def _deliver(self, received: MessageReceived) -> Iterator[HandlerCall]:
+        return self.bus.publish(_bus_event(received), SystemClock().now().wall)
 
 
 async def _send(

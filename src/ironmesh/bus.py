@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -20,8 +20,8 @@ ours `id` (= `msg_id`), `source` (= `peer_id`), `source_name`, `via` (the peer t
 `redelivered`."""
 
 BusCallback = Callable[[BusEvent], object]
-Runner = Callable[[BusCallback, BusEvent], Awaitable[None]]
-"""Calls one callback and waits for it, whatever it raises."""
+BusCall = tuple[BusCallback, BusEvent]
+"""A callback, and what it is to be called with."""
 
 
 class MessageBus:
@@ -49,15 +49,15 @@ class MessageBus:
         with self._lock:
             return list(self._history)[-limit:] if limit > 0 else []
 
-    async def publish(self, event: dict[str, Any], timestamp: float, run: Runner) -> None:
-        """Give `event` to its callbacks, one after the other."""
+    def publish(self, event: dict[str, Any], timestamp: float) -> Iterator[BusCall]:
+        """Remember `event`, and yield the calls of its callbacks, to be made one by one."""
         frozen = MappingProxyType(event)
         with self._lock:
             self._remember({"type": event["type"], "data": frozen, "timestamp": timestamp})
             wanted = (None, event["type"])
             callbacks = [callback for kind, callback in self._callbacks if kind in wanted]
         for callback in callbacks:
-            await run(callback, frozen)
+            yield callback, frozen
 
     def _add(self, event_type: str | None, callback: BusCallback) -> Callable[[], None]:
         entry = (event_type, callback)

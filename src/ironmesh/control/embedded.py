@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, Final
 
 from ironmesh.config import NodeConfig
 from ironmesh.control.host import Host
 from ironmesh.errors import NotRunningError
+from ironmesh.node.deliveries import Deliveries
 from ironmesh.node.events import MessageReceived
 from ironmesh.node.node import Node
 from ironmesh.node.supervisor import TaskSupervisor
@@ -24,10 +26,10 @@ STOP_LIMIT_S: Final = 5.0
 HANDLER_LIMIT_S: Final = 0.1
 """How long the end waits for a handler that is running, and for what handlers send."""
 
-RunHandler = Callable[..., Awaitable[None]]
-"""Calls a handler with arguments and waits for it; what it raises is logged."""
-Deliver = Callable[[MessageReceived, RunHandler], Awaitable[None]]
-"""Gives one message to its handlers."""
+HandlerCall = tuple[Callable[[Any], object], Any]
+"""A handler, and what it is to be called with."""
+Deliver = Callable[[MessageReceived], Iterator[HandlerCall]]
+"""Tells, one by one, which calls give a message to its handlers."""
 
 
 class EmbeddedNode:
@@ -35,14 +37,14 @@ class EmbeddedNode:
 
     Args:
         config: of the node.
-        deliver: gives a message to its handlers; called for one message at a time.
+        deliver: tells how a message is given to its handlers; asked in the thread of the loop or
+            in that of the handlers, once those of the message before have ended.
     """
 
     def __init__(self, config: NodeConfig, deliver: Deliver) -> None:
         self._host = Host(config)
         self._deliver = deliver
         self._tasks = TaskSupervisor(self.node.counters)
-        self._is_finishing = False
         self._handling: asyncio.Task[Any] | None = None
         self._unfinished: set[asyncio.Future[None]] = set()
         self._starting: asyncio.Task[None] | None = None
@@ -97,7 +99,6 @@ class EmbeddedNode:
             self._starting.cancel()
             await asyncio.wait([self._starting])
         self.node.end_handlers()
-        self._is_finishing = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HANDLER_LIMIT_S):
                 while self._unfinished:
@@ -124,7 +125,7 @@ class EmbeddedNode:
 
     async def _start(self) -> None:
         self._starting = asyncio.current_task()
-        self.node.on_message(self._handle)
+        self.node.serve_messages(self._handle)
         self._tasks.spawn(self._obey_operator(), name="operator's stop")
         await self._host.start()
         self._node_id = self.node.node_id
@@ -135,27 +136,39 @@ class EmbeddedNode:
 
     # --- Handlers ----------------------------------------------------------------------------
 
-    async def _handle(self, received: MessageReceived) -> None:
-        if self._is_finishing:
-            # No handler begins any more: the message stays unhandled and comes again.
-            await asyncio.get_running_loop().create_future()
+    async def _handle(self, deliveries: Deliveries) -> None:
         self._handling = asyncio.current_task()
         with self.unfinished():
-            await self._deliver(received, self._run)
+            calls = self._calls(deliveries)
+            for call in calls:
+                work = self._call(call, calls)
+                await self._tasks.guard(work, "a message handler", counter="handler_errors")
         self._handling = None
 
-    async def _run(self, handler: Callable[..., object], *args: Any) -> None:
-        await self._tasks.guard(self._call(handler, *args), "a message handler")
+    def _calls(self, deliveries: Deliveries) -> Iterator[HandlerCall]:
+        while (received := deliveries.next()) is not None:
+            yield from self._deliver(received)
 
-    async def _call(self, handler: Callable[..., object], *args: Any) -> None:
+    async def _call(self, call: HandlerCall, rest: Iterator[HandlerCall]) -> None:
+        """Make a call; after a blocking one, those of `rest` up to one that needs the loop."""
+        handler, argument = call
         try:
             if inspect.iscoroutinefunction(handler):
-                await handler(*args)
+                await handler(argument)
                 return
-            result = await self._handlers.run(handler, *args)
+            result = await self._handlers.run(_call_blocking, chain((call,), rest))
             if inspect.isawaitable(result):
                 await result
         except BaseException as error:
             if isinstance(error, Exception) or is_cancelled():
                 raise
             raise RuntimeError(f"a message handler raised {type(error).__name__}") from error
+
+
+def _call_blocking(calls: Iterator[HandlerCall]) -> object:
+    """Make calls, up to one that gives something to be awaited on the loop, and return that."""
+    for handler, argument in calls:
+        result = handler(argument)
+        if inspect.isawaitable(result):
+            return result
+    return None

@@ -196,7 +196,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
 
 
 class DeliveryStore(Protocol):
-    """Makes batches last. One node, one store; calls come from the node's loop."""
+    """Makes batches last. One node, one store; all but notes come from the node's loop."""
 
     async def load(self) -> Snapshot:
         """Return what a start finds; call it once, first."""
@@ -215,11 +215,11 @@ class DeliveryStore(Protocol):
         ...
 
     def note_started(self, sequence: int) -> None:
-        """The handler of this message begins: a plain write, not flushed to the disk."""
+        """The handler of this message begins: a plain write, not flushed; from any thread."""
         ...
 
     def note_completed(self, sequence: int) -> None:
-        """The handler of this message is done: a plain write, not flushed to the disk."""
+        """The handler of this message is done: a plain write, not flushed; from any thread."""
         ...
 
     async def close(self) -> None:

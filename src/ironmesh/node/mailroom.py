@@ -18,6 +18,7 @@ from ironmesh.delivery.inbox import Inbox
 from ironmesh.delivery.records import DeliveryStore, InboxRow, Snapshot
 from ironmesh.errors import StoreError
 from ironmesh.node.clock import Clock
+from ironmesh.node.deliveries import Deliveries, Ready
 from ironmesh.node.events import EventBus, MessageReceived
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.observe.counters import Counters
@@ -28,11 +29,16 @@ _log = logging.getLogger("ironmesh.node")
 
 RETRY_S: Final = 1.0
 """Pause before a store that did not take something is asked again."""
+MAX_HANDED_OUT: Final = 64
+"""Messages that are handed out together."""
 MAX_LIVE: Final = 1024
 """Messages that are not kept and wait for handlers; then their senders are held up."""
 
 MessageHandler = Callable[[MessageReceived], Awaitable[None]]
 """Takes one message; the next one comes when it is done."""
+
+Server = Callable[[Deliveries], Awaitable[None]]
+"""Takes messages until there are none; see `Deliveries.next`."""
 
 Tell = Callable[[NodeId, Sequence[Item]], None]
 NameOf = Callable[[Message, NodeId], str]
@@ -67,8 +73,9 @@ class Mailroom:
         self._counters = counters
         self._events = events
         self._handlers: list[MessageHandler] = []
-        self._ready: deque[tuple[MessageReceived, int | None]] = deque()
-        """What handlers get next; with its number in the inbox, if it is kept."""
+        self._server: Server | None = None
+        self._ready: deque[Ready] = deque()
+        """What handlers get next."""
         self._has_work = asyncio.Event()
         self._has_room = asyncio.Event()
         self._live = 0
@@ -106,6 +113,10 @@ class Mailroom:
                 self._handlers.remove(handler)
 
         return remove
+
+    def serve(self, server: Server) -> None:
+        """Give each message to `server`, which takes many at a time; other handlers get none."""
+        self._server = server
 
     # --- What arrives ------------------------------------------------------------------------
 
@@ -227,6 +238,9 @@ class Mailroom:
     async def _dispatch(self) -> None:
         while True:
             while self._ready and not self._is_ending:
+                if self._server is not None:
+                    await self._hand_out(self._server, self._take_ready())
+                    continue
                 event, sequence = self._ready.popleft()
                 if sequence is None:
                     self._live -= 1
@@ -236,6 +250,28 @@ class Mailroom:
                 self._make_room()
             self._has_work.clear()
             await self._has_work.wait()
+
+    def _take_ready(self) -> list[Ready]:
+        ready = [self._ready.popleft() for _ in range(min(MAX_HANDED_OUT, len(self._ready)))]
+        self._live -= sum(sequence is None for _event, sequence in ready)
+        return ready
+
+    async def _hand_out(self, server: Server, ready: list[Ready]) -> None:
+        deliveries = Deliveries(ready, self._store, self._clock, lambda: self._is_ending)
+        for event, _sequence in ready:
+            self._events.publish(event)
+        while deliveries.has_more:
+            deliveries.resume()
+            await self._tasks.guard(server(deliveries), "the handlers", counter="handler_errors")
+            for sequence in deliveries.take_ended():
+                self._inbox.started(sequence)
+                self._inbox.handled(sequence, self._clock.now())
+            self._commit_next()
+            self._make_room()
+            if deliveries.error is not None:
+                await self._wait_for_store(deliveries.error)
+            elif self._is_ending:
+                return
 
     async def _handle_kept(self, event: MessageReceived, sequence: int) -> None:
         self._inbox.started(sequence)
@@ -251,11 +287,14 @@ class Mailroom:
             try:
                 note(sequence)
             except StoreError as error:
-                self._counters.add("store_errors")
-                _log.warning("handlers wait: %s", error)
-                await asyncio.sleep(RETRY_S)
+                await self._wait_for_store(error)
             else:
                 return
+
+    async def _wait_for_store(self, error: StoreError) -> None:
+        self._counters.add("store_errors")
+        _log.warning("handlers wait: %s", error)
+        await asyncio.sleep(RETRY_S)
 
     async def _handle(self, event: MessageReceived) -> None:
         self._events.publish(event)

@@ -29,7 +29,7 @@ from ironmesh.node.journal import Journal
 from ironmesh.node.legacy_wire import LegacyWire
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
-from ironmesh.node.mailroom import MessageHandler
+from ironmesh.node.mailroom import MessageHandler, Server
 from ironmesh.node.maintenance import flush, maintain
 from ironmesh.node.network import build_discovery, build_transport
 from ironmesh.node.opening import open_files
@@ -125,6 +125,7 @@ class Node:
         self._tasks = TaskSupervisor(self.counters)
         self.events = EventBus(self._tasks.guard_call)
         self._handlers: list[MessageHandler] = []
+        self._server: Server | None = None
         self._lock: NodeLock | None = None
         self._listener: Listener | None = None
         self._parts: Parts | None = None
@@ -206,6 +207,8 @@ class Node:
             counters=self.counters,
             events=self.events,
         )
+        if self._server is not None:
+            post.mailroom.serve(self._server)
         for handler in self._handlers:
             post.mailroom.add_handler(handler)
         entrance = Entrance(
@@ -368,6 +371,10 @@ class Node:
             self._handlers.append(handler)
         else:
             self._parts.post.mailroom.add_handler(handler)
+
+    def serve_messages(self, server: Server) -> None:
+        """Give each message to `server`, which takes many at a time; call it before the start."""
+        self._server = server
 
     def end_handlers(self) -> None:
         """Begin no handler any more; what none began comes again at the next start."""

@@ -12,6 +12,7 @@ from tests.support.stores import ALICE, BOB, message_id
 
 from ironmesh.delivery.inbox import Inbox, InboxLimits
 from ironmesh.node.clock import SystemClock
+from ironmesh.node.deliveries import Deliveries
 from ironmesh.node.events import EventBus, MessageReceived
 from ironmesh.node.mailroom import Mailroom
 from ironmesh.node.supervisor import TaskSupervisor
@@ -25,7 +26,7 @@ LIMIT = 8
 class Room:
     """A mailroom with a store, a handler that waits when told to, and what peers were told."""
 
-    def __init__(self, store: SlowStore) -> None:
+    def __init__(self, store: SlowStore, *, is_served: bool = False) -> None:
         counters = Counters()
         self.tasks = TaskSupervisor(counters)
         self.store = store
@@ -43,7 +44,10 @@ class Room:
             counters=counters,
             events=EventBus(self.tasks.guard_call),
         )
-        self.mailroom.add_handler(self._handle)
+        if is_served:
+            self.mailroom.serve(self._serve)
+        else:
+            self.mailroom.add_handler(self._handle)
         self.mailroom.start(store.snapshot())
 
     def _tell(self, peer: NodeId, items: Sequence[Item]) -> None:
@@ -53,6 +57,10 @@ class Room:
     async def _handle(self, event: MessageReceived) -> None:
         self.begun.append(event)
         await self.may_end.wait()
+
+    async def _serve(self, deliveries: Deliveries) -> None:
+        while (event := deliveries.next()) is not None:
+            await self._handle(event)
 
     async def take(self, *numbers: int, is_foreign: bool = False) -> None:
         messages = [Message(message_id(n), "MSG", b"x", BOB, ALICE) for n in numbers]
@@ -68,9 +76,9 @@ class Room:
         await self.tasks.close()
 
 
-@pytest.fixture
-async def room() -> AsyncIterator[Room]:
-    made = Room(SlowStore())
+@pytest.fixture(params=[False, True], ids=["handlers", "server"])
+async def room(request: pytest.FixtureRequest) -> AsyncIterator[Room]:
+    made = Room(SlowStore(), is_served=request.param)
     yield made
     made.store.may_commit.set()
     await made.end()

@@ -16,6 +16,7 @@ import hashlib
 import os
 import secrets
 import struct
+import threading
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -51,7 +52,7 @@ class Notes(NamedTuple):
 
 
 class Journal:
-    """The notes of this run. Use it from one thread.
+    """The notes of this run. Notes may come from any thread.
 
     Args:
         path: the file; its folder exists and is private.
@@ -61,6 +62,7 @@ class Journal:
     def __init__(self, path: Path, boot_id: bytes) -> None:
         self._path = path
         self._boot = boot_id and hashlib.blake2b(boot_id, digest_size=_BOOT_BYTES).digest()
+        self._lock = threading.Lock()
         self._handle: int | None = None
         self._size = 0
         self._open: dict[int, bool] = {}
@@ -105,8 +107,9 @@ class Journal:
             StoreFullError: the disk is full; nothing was noted.
             StoreError: the file cannot be written; nothing was noted.
         """
-        self._append(_BEGAN, sequence)
-        self._open[sequence] = False
+        with self._lock:
+            self._append(_BEGAN, sequence)
+            self._open[sequence] = False
 
     def note_completed(self, sequence: int) -> None:
         """Note that a handler ended.
@@ -115,28 +118,31 @@ class Journal:
             StoreFullError: the disk is full; nothing was noted.
             StoreError: the file cannot be written; nothing was noted.
         """
-        self._append(_ENDED, sequence)
-        self._open[sequence] = True
+        with self._lock:
+            self._append(_ENDED, sequence)
+            self._open[sequence] = True
 
     def settle(self, sequences: Iterable[int]) -> None:
         """The database says of these that they are handled: their notes may go."""
-        for sequence in sequences:
-            self._open.pop(sequence, None)
-        if self._size > max(COMPACT_BYTES, 4 * _RECORD_BYTES * len(self._open)):
-            self._compact()
+        with self._lock:
+            for sequence in sequences:
+                self._open.pop(sequence, None)
+            if self._size > max(COMPACT_BYTES, 4 * _RECORD_BYTES * len(self._open)):
+                self._compact()
 
     def close(self) -> None:
         """Bring the notes to disk, and close the file."""
-        if self._handle is None:
-            return
-        try:
-            # What cannot be written leaves a file that is read like that of a killed process.
-            with contextlib.suppress(StoreError, OSError):
-                self._append(_CLOSED, 0)
-                os.fsync(self._handle)
-        finally:
-            os.close(self._handle)
-            self._handle = None
+        with self._lock:
+            if self._handle is None:
+                return
+            try:
+                # What cannot be written leaves a file that is read like that of a killed process.
+                with contextlib.suppress(StoreError, OSError):
+                    self._append(_CLOSED, 0)
+                    os.fsync(self._handle)
+            finally:
+                os.close(self._handle)
+                self._handle = None
 
     def _header(self) -> bytes:
         return _MAGIC + self._boot.ljust(_BOOT_BYTES, b"\0")

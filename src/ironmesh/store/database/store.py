@@ -27,7 +27,8 @@ JOURNAL: Final = "handled.journal"
 class SqliteStore:
     """The `DeliveryStore` of a node, in a folder of its own. Use it in one event loop.
 
-    Nothing is opened before `load`. The caller holds the node's lock: a folder has one store.
+    Only notes may come from other threads. Nothing is opened before `load`. The caller holds the
+    node's lock: a folder has one store.
 
     Args:
         folder: made, private, when missing.
