@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ironmesh.crypto import sodium
+from ironmesh.crypto import prehash, sodium
 from ironmesh.types import NodeId, Random, Secret
 
 
@@ -51,6 +51,10 @@ class Identity:
     def sign(self, data: bytes) -> bytes:
         """Return the detached Ed25519 signature (64 bytes) of `data`."""
         return sodium.sign(self._secret.reveal(), data)
+
+    def sign_prehashed(self, data: bytes) -> bytes:
+        """Return the detached Ed25519ph signature (64 bytes) of `data`, as on the native wire."""
+        return prehash.sign(self._secret.reveal(), data)
 
     def box_secret(self) -> bytes:
         """Return the X25519 form (32 bytes) of the secret key, which opens sealed boxes."""
