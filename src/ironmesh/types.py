@@ -182,10 +182,12 @@ class Refusal(StrEnum):
     CLOCK_SKEW = "clock_skew"
     HEADER_MISMATCH = "header_mismatch"
     NOT_FOR_US = "not_for_us"
+    ORDER = "order"
     REPLAY = "replay"
     SOURCE_FORGED = "source_forged"
     SOURCE_UNKNOWN = "source_unknown"
     TOO_LARGE = "too_large"
+    TRUNCATED = "truncated"
     UNDECRYPTABLE = "undecryptable"
     UNSIGNED = "unsigned"
 
