@@ -9,6 +9,7 @@ Varints are LEB128 in their shortest form. There is one way to write each messag
 
 from __future__ import annotations
 
+import struct
 from typing import Final, NamedTuple
 
 from ironmesh.errors import RemoteProtocolError
@@ -44,6 +45,18 @@ _CONTROL_FLAGS: Final = dict.fromkeys(ControlType, 0) | {
 _CONTROLS: Final = {kind.value: kind for kind in ControlType}
 _PRIORITY_NUMBERS: Final = {priority: number for number, priority in enumerate(PRIORITIES)}
 _NO_ID: Final = MessageId(bytes(MESSAGE_ID_BYTES))
+
+_COMMON: Final = struct.Struct(">BB16sHIB")
+"""What nearly all messages begin with: a number, an id, a time, and less than 128 bytes to come."""
+_COMMON_BEGINNINGS: Final = {
+    (name, priority): (number, bits | FLAG_TIMESTAMP)
+    for number, name in APPLICATION_TYPES.items()
+    for priority, bits in _PRIORITY_NUMBERS.items()
+}
+_COMMON_TYPES: Final = {
+    (number, flags): (name, priority)
+    for (name, priority), (number, flags) in _COMMON_BEGINNINGS.items()
+}
 
 
 class Control(NamedTuple):
@@ -95,6 +108,20 @@ def encode_control(kind: ControlType, body: bytes = b"", flags: int = 0) -> byte
     return bytes((kind, flags)) + varint(len(body)) + body
 
 
+def encode_prefix(message: Message) -> bytes:
+    """Return what stands before the payload of a message: its head and its length."""
+    size, time_ms = len(message.payload), message.timestamp_ms
+    common = _COMMON_BEGINNINGS.get((message.type, message.priority))
+    if (
+        common is not None
+        and size < 0x80
+        and 0 < time_ms <= MAX_TIMESTAMP_MS
+        and not message.id.startswith(LIVE_EPOCH)
+    ):
+        return _COMMON.pack(*common, message.id, time_ms >> 32, time_ms & 0xFFFFFFFF, size)
+    return encode_head(message) + varint(size)
+
+
 def encode_head(message: Message) -> bytes:
     """Return what stands before the length of a message; the session says who writes to whom."""
     number = NUMBER_OF.get(message.type, NAMED)
@@ -133,22 +160,30 @@ def decode(data: bytes, source: NodeId, destination: NodeId) -> list[Message | C
     at, end = 0, len(data)
     try:
         while at < end:
-            number = data[at]
-            if number in _CONTROLS:
-                item, at = _control(data, at)
-                items.append(item)
-            elif number in SKIPPED:
+            common = _COMMON_TYPES.get((data[at], data[at + 1]))
+            if common is not None and data[at + _COMMON.size - 1] < 0x80:
+                _, _, message_id, high, low, size = _COMMON.unpack_from(data, at)
+                if message_id.startswith(LIVE_EPOCH) or not (high or low):
+                    raise _bad("an id of no epoch, or a time of zero")
+                start = at + _COMMON.size
+                at = start + size
+                payload = data[start:at]
+                name, priority = common
+                time_ms = high << 32 | low
+                items.append(
+                    Message(message_id, name, payload, source, destination, priority, time_ms)
+                )
+            elif data[at] in SKIPPED:
                 size, at = take_varint(data, at + 2)
                 at += size
+            elif data[at] in _CONTROLS:
+                control, at = _control(data, at)
+                items.append(control)
             else:
                 head, at = decode_head(data, at)
-                size = data[at]
-                at += 1
-                if size > 0x7F:
-                    size, at = take_varint(data, at - 1)
-                payload = data[at : at + size]
-                at += size
-                items.append(head.message(payload, source, destination))
+                size, start = take_varint(data, at)
+                at = start + size
+                items.append(head.message(data[start:at], source, destination))
     except IndexError as error:
         raise _bad("cut off") from error
     if at != end:

@@ -53,7 +53,9 @@ def message(**changes: Any) -> Message:
 def encode(item: Message | Control) -> bytes:
     if isinstance(item, Control):
         return encode_control(item.kind, item.body, item.flags)
-    return encode_head(item) + varint(len(item.payload)) + item.payload
+    prefix = messages.encode_prefix(item)
+    assert prefix == encode_head(item) + varint(len(item.payload))
+    return prefix + item.payload
 
 
 def refusal(data: bytes) -> Refusal:
@@ -157,6 +159,8 @@ def test_control_and_mesh_messages_have_no_time_and_no_id(number: int) -> None:
     [
         (bytes((64, 2)) + bytes(16) + b"\x00", "epoch"),
         (bytes((64, 6)) + bytes(range(16)) + bytes(6) + b"\x00", "time"),
+        (bytes((64, 6)) + bytes(range(16)) + bytes(6) + b"\x80\x01" + bytes(128), "time"),
+        (bytes((64, 6)) + bytes(16) + bytes(5) + b"\x01\x00", "epoch"),
         (bytes((64, 2)) + bytes(range(16)) + b"\x80\x00", "more bytes"),
         (bytes((64, 2)) + bytes(range(16)) + b"\xff\xff\xff\xff\x01", "range"),
         (bytes((0, 2, 2)) + b"\xff\xff" + bytes(range(16)) + b"\x00", "no text"),
