@@ -37,6 +37,7 @@ from ironmesh.errors import (
     UnknownMessageError,
     UnknownPeerError,
 )
+from ironmesh.trust.fingerprint import read_fingerprint
 from ironmesh.types import MessagePriority, NodeId
 
 ALICE = NodeId("a" * 32)
@@ -193,6 +194,13 @@ class FakeOperator:
     async def trust_forget(self, who: str) -> PinView:
         return self.pins.pop(self.trust_show(who).name)
 
+    async def trust_verify(self, who: str, fingerprint: str) -> PinView:
+        pin = self.trust_show(who)
+        if read_fingerprint(fingerprint) != pin.node_id:
+            raise TrustError("that is the fingerprint of another key", "compare it again")
+        self.pins[pin.name] = self._pin(pin.name, pin.node_id, is_verified=True)
+        return self.pins[pin.name]
+
     async def ping(self, target: str, timeout_s: float) -> PingView:
         if target not in {"bob", BOB}:
             raise UnknownPeerError(f"no peer called {target!r} is online", "online now: bob")
@@ -226,6 +234,7 @@ class FakeOperator:
             first_seen=1_700_000_000.0,
             last_seen=1_700_000_100.0,
             is_verified=is_verified,
+            wire="" if state == "revoked" else "legacy",
             reason=reason,
         )
 

@@ -20,6 +20,7 @@ from ironmesh.crypto.passphrase import check_length, estimate_bits, weakness
 from ironmesh.errors import ConfigError, KeyFileExistsError
 from ironmesh.settings.resolve import Settings
 from ironmesh.store import keyfiles
+from ironmesh.trust.fingerprint import words_of
 from ironmesh.types import Secret
 
 DEFAULT_NAME: Final = "agent"
@@ -131,6 +132,7 @@ def _show(info: keyfiles.KeyFileInfo, *, as_json: bool) -> None:
                 "path": str(info.path),
                 "name": info.agent_name,
                 "node_id": info.node_id,
+                "words": words_of(info.node_id),
                 "public_key_b64": public,
                 "is_encrypted": info.is_encrypted,
                 "version": info.version,
@@ -140,6 +142,7 @@ def _show(info: keyfiles.KeyFileInfo, *, as_json: bool) -> None:
     click.echo(f"Key file:    {info.path}")
     click.echo(f"Name:        {info.agent_name}")
     click.echo(f"Fingerprint: {info.node_id}")
+    click.echo(f"In words:    {words_of(info.node_id)}")
     click.echo(f"Public key:  {public}")
     click.echo(f"Encrypted:   {'yes' if info.is_encrypted else 'no'}")
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import click
@@ -16,9 +19,11 @@ from ironmesh.cli.passphrase import node_passphrases
 from ironmesh.cli.setting_flags import asked_name, setting_flags, settings_of
 from ironmesh.control.api import PinView
 from ironmesh.control.client import ControlClient
-from ironmesh.errors import NotBuiltError, NotRunningError
+from ironmesh.errors import NotBuiltError, NotRunningError, TrustError
 from ironmesh.settings.node import node_config
 from ironmesh.settings.resolve import Settings
+from ironmesh.trust.fingerprint import digits_of, words_of
+from ironmesh.types import NodeId
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -26,9 +31,14 @@ _COLUMNS: Final = (
     Column("NODE ID"),
     Column("NAME", is_flexible=True),
     Column("STATE"),
-    Column("FIRST"),
+    Column("WIRE"),
     Column("LAST"),
 )
+_WIRES: Final = {
+    "native": "native, and nothing less is accepted",
+    "legacy": "legacy (0.8)",
+    "": "(not kept)",
+}
 _CAPABILITIES: Final = Column("CAPABILITIES", is_flexible=True)
 
 
@@ -71,6 +81,8 @@ def list_command(*, show_caps: bool, as_json: bool, **options: Any) -> None:
     if show_caps:
         rows = [[*row, _capabilities(pin)] for row, pin in zip(rows, pins, strict=True)]
     print_table(columns, rows)
+    if any(pin.is_verified for pin in pins):
+        click.echo("* the fingerprint is verified")
 
 
 @trust_group.command("show")
@@ -85,9 +97,11 @@ def show_command(peer: str, *, as_json: bool, **options: Any) -> None:
     lines = {
         "Name": clean(pin.name) or "(none)",
         "Fingerprint": pin.node_id,
+        "Words": words_of(pin.node_id),
         "Public key": pin.public_key_b64 or "(not kept)",
         "State": pin.state,
-        "Verified": "yes" if pin.is_verified else "no",
+        "Verified": "yes" if pin.is_verified else f"no (ironmesh trust verify {pin.node_id[:8]})",
+        "Wire": _WIRES[pin.wire],
         "Online": "yes" if pin.is_online else "no",
         "First seen": local_time(pin.first_seen),
         "Last seen": local_time(pin.last_seen),
@@ -139,31 +153,92 @@ def forget_command(peer: str, *, as_json: bool, **options: Any) -> None:
     _tell("forgotten", pin, as_json=as_json)
 
 
+@trust_group.command("verify")
+@click.argument("peer")
+@click.argument("fingerprint", nargs=-1)
+@_node_options
+def verify_command(
+    peer: str, fingerprint: tuple[str, ...], *, as_json: bool, **options: Any
+) -> None:
+    """Confirm that the key pinned as PEER, a name or node id, is that of its owner.
+
+    Let the owner tell you the 12 words, or the 32 hex digits, of the peer's fingerprint in a way
+    that nobody can fake: in person, or by a call with a voice that you know. `ironmesh keys info`
+    shows them there. Give them as FINGERPRINT, or compare what is shown.
+    """
+    with _asking(options) as asked:
+        text = " ".join(fingerprint)
+        if not text:
+            pin: PinView = asked.call("trust_show", who=peer)
+            _compare(pin, asked.own_id())
+            text = pin.node_id
+        verified: PinView = asked.call("trust_verify", who=peer, fingerprint=text)
+    _tell("verified", verified, as_json=as_json)
+
+
+def _compare(pin: PinView, own_id: NodeId) -> None:
+    """Show both fingerprints, and let a person say whether the other side sees the same.
+
+    Raises:
+        TrustError: they differ, or nobody is there to ask.
+    """
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise TrustError(
+            "there is no terminal to compare fingerprints at",
+            f"give the peer's own: ironmesh trust verify {pin.node_id[:8]} WORD WORD ...",
+        )
+    name = clean(pin.name) or pin.node_id[:8]
+    for title, node_id in ((name, pin.node_id), ("this node", own_id)):
+        click.echo(f"{title}:\n  {words_of(node_id)}\n  {digits_of(node_id)}", err=True)
+    question = f"Do both stand on the screen of {name}'s owner as well, word by word?"
+    if not click.confirm(question, err=True):
+        raise TrustError(
+            "the fingerprints were not confirmed",
+            f"if they differ, somebody is in the middle: ironmesh trust forget {pin.node_id}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A node to ask, running or not."""
+
+    call: Callable[..., Any]
+    own_id: Callable[[], NodeId]
+
+
 def _call(options: dict[str, Any], call: str, /, **params: Any) -> Any:
-    """Ask the running node; if it does not run, do the same on its files."""
+    with _asking(options) as asked:
+        return asked.call(call, **params)
+
+
+@contextlib.contextmanager
+def _asking(options: dict[str, Any]) -> Iterator[_Asked]:
+    """Yield the running node; if it does not run, what does the same on its files."""
     settings = settings_of(options)
     try:
         running = running_node(settings.home, asked_name(settings))
     except (NotRunningError, NotBuiltError):
-        return _call_offline(settings_of(options, only_node), call, params)
+        with _files(settings_of(options, only_node)) as asked:
+            yield asked
+        return
     with ControlClient.connect(running.path) as client:
-        return client.call(call, **params)
+        yield _Asked(client.call, lambda: client.call("state").node_id)
 
 
-def _call_offline(settings: Settings, call: str, params: dict[str, Any]) -> Any:
+@contextlib.contextmanager
+def _files(settings: Settings) -> Iterator[_Asked]:
     from ironmesh.control.offline import OfflineTrust
 
     found = node_passphrases(settings, os.environ)
     with OfflineTrust(node_config(settings, found.secrets)) as trust:
-        result = getattr(trust, call)(**params)
+        yield _Asked(lambda call, **params: getattr(trust, call)(**params), trust.own_id)
         for notice in (*found.warnings, *trust.take_notices()):
             warn(notice)
-    return result
 
 
 def _row(pin: PinView, now: float) -> list[str]:
     state = f"{pin.state}*" if pin.is_verified else pin.state
-    return [pin.node_id, pin.name, state, age(pin.first_seen, now), age(pin.last_seen, now)]
+    return [pin.node_id, pin.name, state, pin.wire or "-", age(pin.last_seen, now)]
 
 
 def _capabilities(pin: PinView) -> str:

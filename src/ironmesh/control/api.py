@@ -169,6 +169,9 @@ class PinView(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since 1970."""
     last_seen: float
     is_verified: bool = False
+    """The operator compared the fingerprint."""
+    wire: str = ""
+    """`native` once the peer spoke that, which it then has to; else `legacy`; empty if revoked."""
     is_online: bool = False
     capabilities: tuple[str, ...] = ()
     """As accepted."""
@@ -391,6 +394,19 @@ class Operator(Protocol):
 
         Raises:
             UnknownPeerError: there is none.
+        """
+        ...
+
+    async def trust_verify(self, who: str, fingerprint: str) -> PinView:
+        """Note that a person got this fingerprint from the peer's own by another way.
+
+        Args:
+            who: a name or node id.
+            fingerprint: 12 words, or 32 hex digits.
+
+        Raises:
+            UnknownPeerError: nobody is pinned as `who`.
+            TrustError: it is no fingerprint, or that of another key.
         """
         ...
 

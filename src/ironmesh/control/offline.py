@@ -38,6 +38,7 @@ from ironmesh.store import keyfiles
 from ironmesh.store.database import DATABASE, entries
 from ironmesh.store.database.queries import Reader, open_reader
 from ironmesh.store.node_lock import NodeLock
+from ironmesh.trust.fingerprint import read_fingerprint
 from ironmesh.trust.store import TrustStore
 from ironmesh.types import NodeId, is_node_id
 
@@ -101,6 +102,18 @@ class OfflineTrust:
             AuditEvent.PIN_FORGOTTEN, self._clock.now(), node_id=pin.node_id, name=pin.name
         )
         return pin_view(pin)
+
+    def trust_verify(self, who: str, fingerprint: str) -> PinView:
+        """Note that a person compared the fingerprint; see `Operator.trust_verify`."""
+        pin = self._trust.confirm(who, read_fingerprint(fingerprint))
+        self._audit.log(
+            AuditEvent.PIN_VERIFIED, self._clock.now(), node_id=pin.node_id, name=pin.name
+        )
+        return pin_view(pin)
+
+    def own_id(self) -> NodeId:
+        """Return the node's own id."""
+        return self._own_id
 
     def __enter__(self) -> Self:
         return self

@@ -47,6 +47,7 @@ from ironmesh.node.events import (
 from ironmesh.node.link import Link
 from ironmesh.node.node import Node
 from ironmesh.node.outgoing import Ending
+from ironmesh.trust.fingerprint import read_fingerprint
 from ironmesh.trust.pins import Pin
 from ironmesh.types import MessagePriority, NodeId, message_id_text
 from ironmesh.version import __version__
@@ -235,6 +236,10 @@ class NodeOperator:
     async def trust_forget(self, who: str) -> PinView:
         """Remove a pin; return what it was."""
         return self._pin_view(self._node.forget(who))
+
+    async def trust_verify(self, who: str, fingerprint: str) -> PinView:
+        """Note that a person got this fingerprint from the peer's own by another way."""
+        return self._pin_view(self._node.trust.confirm(who, read_fingerprint(fingerprint)))
 
     # --- What happens ------------------------------------------------------------------------
 

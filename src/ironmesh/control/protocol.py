@@ -137,6 +137,13 @@ class TrustForgetParams(_Params, frozen=True):
     who: str
 
 
+class TrustVerifyParams(_Params, frozen=True):
+    """`trust_verify`."""
+
+    who: str
+    fingerprint: str
+
+
 class PingParams(_Params, frozen=True):
     """`ping`."""
 
@@ -174,6 +181,7 @@ Params = (
     | TrustPinParams
     | TrustRevokeParams
     | TrustForgetParams
+    | TrustVerifyParams
     | PingParams
     | ConfigParams
     | ConnectParams
@@ -195,6 +203,7 @@ CALLS: Final[dict[str, tuple[type[Params], Any]]] = {
     "trust_pin": (TrustPinParams, PinView),
     "trust_revoke": (TrustRevokeParams, PinView),
     "trust_forget": (TrustForgetParams, PinView),
+    "trust_verify": (TrustVerifyParams, PinView),
     "ping": (PingParams, PingView),
     "config": (ConfigParams, dict[str, Any]),
     "connect": (ConnectParams, NodeId),

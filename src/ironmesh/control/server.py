@@ -206,6 +206,16 @@ class _Client:
                     is_durable=params.is_durable,
                     wait_s=params.wait_s,
                 )
+            case protocol.PingParams(target, timeout_s):
+                return await operator.ping(target, timeout_s)
+            case protocol.ConnectParams(host, port):
+                return await operator.connect(host, port)
+            case _:
+                return await self._call_about_trust(params)
+
+    async def _call_about_trust(self, params: protocol.Params) -> Any:
+        operator = self._operator
+        match params:
             case protocol.TrustShowParams(who):
                 return operator.trust_show(who)
             case protocol.TrustPinParams(public_key_b64, name, is_verified):
@@ -214,10 +224,8 @@ class _Client:
                 return await operator.trust_revoke(who, reason)
             case protocol.TrustForgetParams(who):
                 return await operator.trust_forget(who)
-            case protocol.PingParams(target, timeout_s):
-                return await operator.ping(target, timeout_s)
-            case protocol.ConnectParams(host, port):
-                return await operator.connect(host, port)
+            case protocol.TrustVerifyParams(who, fingerprint):
+                return await operator.trust_verify(who, fingerprint)
             case _:
                 return await self._call_about_messages(params)
 

@@ -15,7 +15,7 @@ from ironmesh.store.database import entries
 from ironmesh.store.database.entries import HistoryEntry, SentMessage
 from ironmesh.trust.pins import Pin, Revocation
 from ironmesh.trust.store import TrustStore
-from ironmesh.types import MessageId, is_node_id, message_id_text
+from ironmesh.types import MessageId, WireKind, is_node_id, message_id_text
 
 MAX_LIKE: Final = 2
 """So many ids must be known of those that begin alike: one is unique, two are not."""
@@ -33,6 +33,7 @@ def pin_view(pin: Pin, *, is_online: bool = False) -> PinView:
         first_seen=pin.first_seen,
         last_seen=pin.last_seen,
         is_verified=pin.verified,
+        wire=(WireKind.NATIVE if pin.seen_native else WireKind.LEGACY).value,
         is_online=is_online,
         capabilities=pin.capability_set or (),
         capabilities_pending=pin.capability_set_pending or (),

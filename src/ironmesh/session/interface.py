@@ -23,7 +23,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ironmesh.types import Instant, LinkInfo, Message, NodeId, Refusal, Unit
+from ironmesh.types import Instant, LinkInfo, Message, NodeId, Refusal, Unit, WireKind
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatement:
+    """What a peer says beside its name, on our own wire; none of it decides a handshake."""
+
+    features: int
+    """Bits of what it can do; unknown ones are ignored."""
+    record_sequence: int
+    """Of its own node record; 0 = it has none."""
+    clock_ms: int
+    """Its clock, milliseconds since 1970: for people and node records only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,9 @@ class PeerClaim:
     protocol_version: str
     is_ours: bool
     """The peer says, inside what it signed, that it runs this implementation."""
+    wire: WireKind = WireKind.LEGACY
+    statement: PeerStatement | None = None
+    """None on the 0.8 wire."""
 
 
 @dataclass(frozen=True, slots=True)

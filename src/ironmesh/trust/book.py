@@ -3,6 +3,7 @@
 A key is pinned when it is first seen, and the name it gave is bound to it: no other key may use
 that name until the operator forgets or revokes the pin. A pinned key may take another name that
 nobody holds. What counts as one name, `names` says. A revoked key holds no name and may not return.
+A key that was once seen on the native wire may not come back on the 0.8 one.
 
 A book is a value: every operation returns another book, or the same one when nothing changes.
 """
@@ -18,12 +19,13 @@ from typing import Any, Final
 
 import msgspec
 
+from ironmesh.crypto import sodium
 from ironmesh.crypto.identity import node_id_of
 from ironmesh.errors import LocalProtocolError, TrustError, UnknownPeerError
 from ironmesh.session.interface import PeerClaim
 from ironmesh.trust.names import clean_name, name_key
 from ironmesh.trust.pins import MAX_REASON_CHARS, Pin, Revocation, TrustState
-from ironmesh.types import Instant, NodeId, Refusal, is_node_id
+from ironmesh.types import Instant, NodeId, Refusal, WireKind, is_node_id
 
 MAX_PINS: Final = 10_000
 """A holder of the passphrase can make any number of keys; the book does not grow with them."""
@@ -41,6 +43,8 @@ class Standing(StrEnum):
     """A pinned key with another name than before, which nobody else holds."""
     IDENTITY_CHANGED = "identity_changed"
     """Another key holds this name."""
+    DOWNGRADED = "downgraded"
+    """A key that spoke the native wire comes on the 0.8 one."""
     BLOCKED = "blocked"
     REVOKED = "revoked"
     FULL = "full"
@@ -49,6 +53,7 @@ class Standing(StrEnum):
 
 _REFUSALS: Final = {
     Standing.IDENTITY_CHANGED: Refusal.IDENTITY_CHANGED,
+    Standing.DOWNGRADED: Refusal.LEGACY_REFUSED,
     Standing.BLOCKED: Refusal.BLOCKED,
     Standing.REVOKED: Refusal.REVOKED,
     Standing.FULL: Refusal.LIMIT,
@@ -81,6 +86,12 @@ class Verdict:
                 return (
                     f"{self.name!r} is pinned to {self.holder}, and {self.node_id} claims it: if "
                     f"that peer has a new key, run `ironmesh trust forget {self.holder}`"
+                )
+            case Standing.DOWNGRADED:
+                return (
+                    f"{self.name!r} spoke the native wire before and now comes on the 0.8 one: "
+                    "somebody may be in the middle; if it was downgraded on purpose, run "
+                    f"`ironmesh trust forget {self.node_id}`"
                 )
             case Standing.BLOCKED:
                 return f"{self.node_id} is blocked: `ironmesh trust set-state` lets it in again"
@@ -119,6 +130,8 @@ class TrustBook:
             return Verdict(Standing.REVOKED, node_id, name, pin)
         if pin is not None and pin.state is TrustState.BLOCKED:
             return Verdict(Standing.BLOCKED, node_id, name, pin)
+        if pin is not None and pin.seen_native and claim.wire is WireKind.LEGACY:
+            return Verdict(Standing.DOWNGRADED, node_id, name, pin)
         if holder not in (None, node_id):
             return Verdict(Standing.IDENTITY_CHANGED, node_id, name, pin, holder)
         if pin is None:
@@ -249,6 +262,27 @@ class TrustBook:
         """
         return self._change(self.find(name_or_id), verified=verified)
 
+    def confirm(self, name_or_id: str, fingerprint: NodeId) -> TrustBook:
+        """Note that the operator got this fingerprint from the peer's own by another way.
+
+        A pin that was pending for want of that is trusted from then on.
+
+        Raises:
+            UnknownPeerError: nobody is pinned by this name or id.
+            TrustError: the pinned key has another fingerprint.
+        """
+        pin = self.find(name_or_id)
+        if not sodium.same(pin.node_id.encode(), fingerprint.encode()):
+            raise TrustError(
+                f"{pin.name!r} is pinned with the fingerprint {pin.node_id}, not {fingerprint}",
+                "compare with its owner again; if they differ, somebody is in the middle: "
+                f"`ironmesh trust forget {pin.node_id}`",
+            )
+        is_pending = pin.state is TrustState.PENDING
+        return self._change(
+            pin, verified=True, state=TrustState.TRUSTED if is_pending else pin.state
+        )
+
     def remember_tls(self, node_id: NodeId, fingerprint: str | None) -> TrustBook:
         """Note the SHA-256 (64 hex digits) of the certificate seen with this key.
 
@@ -281,6 +315,19 @@ class TrustBook:
         return self._with(msgspec.structs.replace(pin, **changes))
 
 
+def first_state(claim: PeerClaim, *, speaks_native: bool) -> TrustState:
+    """Return what a new peer may do at first.
+
+    The 0.8 handshake does not keep out who sits in the middle: where the native wire exists, a peer
+    that comes on the other one waits until its fingerprint is confirmed.
+
+    Args:
+        speaks_native: this node speaks the native wire.
+    """
+    is_doubtful = speaks_native and claim.wire is WireKind.LEGACY
+    return TrustState.PENDING if is_doubtful else TrustState.TRUSTED
+
+
 def admitted_pin(
     verdict: Verdict, claim: PeerClaim, now: Instant, state: TrustState = TrustState.TRUSTED
 ) -> Pin:
@@ -291,6 +338,7 @@ def admitted_pin(
         name=verdict.name if name_key(verdict.name) else pin.name,
         last_seen=max(now.wall, pin.last_seen),
         is_ours=claim.is_ours,
+        seen_native=pin.seen_native or claim.wire is WireKind.NATIVE,
     )
 
 

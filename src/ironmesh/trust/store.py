@@ -202,6 +202,19 @@ class TrustStore:
         """
         return self._change(lambda book: book.set_verified(name_or_id, verified))
 
+    def confirm(self, name_or_id: str, fingerprint: NodeId) -> Pin:
+        """Note that the operator got this fingerprint from the peer's own by another way.
+
+        Returns:
+            The pin, verified, and no longer pending.
+
+        Raises:
+            UnknownPeerError: nobody is pinned by this name or id.
+            TrustError: the pinned key has another fingerprint.
+        """
+        self._change(lambda book: book.confirm(name_or_id, fingerprint))
+        return self._file.read().pins[fingerprint]
+
     def adopt(self, path: Path) -> list[str]:
         """Take over the pins of a published file elsewhere, which stays as it is.
 

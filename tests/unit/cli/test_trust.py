@@ -6,6 +6,7 @@ from tests.support.fake_operator import BOB
 
 from ironmesh.config import MINIMAL_KDF
 from ironmesh.crypto.identity import Identity
+from ironmesh.trust.fingerprint import words_of
 
 PASSPHRASE = "correct horse battery staple"
 CAROL = Identity.from_seed(b"c" * 32)
@@ -49,7 +50,9 @@ def test_the_list_as_json(ironmesh, alice, tmp_path):
 def test_show_tells_all_of_one_peer(ironmesh, alice, tmp_path, who):
     result = ironmesh("trust", "show", who, "--home", tmp_path)
     assert BOB in result.out
-    assert "Verified:     no" in result.out
+    assert "Verified:     no (ironmesh trust verify 8f3c2a1b)" in result.out
+    assert f"Words:        {words_of(BOB)}" in result.out
+    assert "Wire:         legacy (0.8)" in result.out
     assert json.loads(ironmesh("trust", "show", who, "--json", "--home", tmp_path).out)
 
 
@@ -67,6 +70,41 @@ def test_pin_revoke_and_forget_reach_the_node(ironmesh, alice, tmp_path):
     assert ironmesh("trust", "forget", "bob", *home).code == 1
 
 
+@pytest.mark.parametrize("fingerprint", [words_of(BOB).split(), [words_of(BOB)], [BOB.upper()]])
+def test_a_fingerprint_is_compared_without_a_terminal(ironmesh, alice, tmp_path, fingerprint):
+    result = ironmesh("trust", "verify", "bob", *fingerprint, "--home", tmp_path)
+    assert result.out == "verified bob (8f3c2a1b...)\n"
+    assert alice.operator.pins["bob"].is_verified
+    shown = ironmesh("trust", "list", "--home", tmp_path).out
+    assert shown.splitlines()[-1] == "* the fingerprint is verified"
+
+
+def test_the_wrong_fingerprint_verifies_nothing(ironmesh, alice, tmp_path):
+    for wrong in (words_of(CAROL.node_id), "ocean ocean", CAROL.node_id):
+        result = ironmesh("trust", "verify", "bob", wrong, "--home", tmp_path)
+        assert (result.code, result.out) == (1, "")
+    assert not alice.operator.pins["bob"].is_verified
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_a_person_compares_both_fingerprints(ironmesh, alice, tmp_path, monkeypatch, is_same):
+    shown = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("click.echo", lambda text, **_: shown.append(text))
+    monkeypatch.setattr("click.confirm", lambda question, **_: is_same)
+    code = ironmesh("trust", "verify", "bob", "--home", tmp_path).code
+    own = alice.operator.state().node_id
+    assert words_of(BOB) in shown[0]
+    assert words_of(own) in shown[1]
+    assert (code == 0) == is_same == alice.operator.pins["bob"].is_verified
+
+
+def test_without_a_terminal_there_is_nobody_to_compare(ironmesh, alice, tmp_path):
+    result = ironmesh("trust", "verify", "bob", "--home", tmp_path)
+    assert result.code == 1
+    assert "trust verify 8f3c2a1b WORD WORD" in result.err
+
+
 def test_somebody_unknown_is_one_line(ironmesh, alice, tmp_path):
     result = ironmesh("trust", "show", "nobody", "--home", tmp_path)
     assert (result.code, len(result.err.splitlines())) == (1, 1)
@@ -82,6 +120,8 @@ def test_without_a_running_node_the_file_is_used(ironmesh, stopped):
     [pin] = json.loads(ironmesh("trust", "list", "--json", *home).out)
     assert (pin["name"], pin["node_id"], pin["is_verified"]) == ("carol", CAROL.node_id, True)
     assert f"{CAROL.node_id}  carol  trusted*" in ironmesh("trust", "list", *home).out
+    verified = ironmesh("trust", "verify", "carol", words_of(CAROL.node_id), *home)
+    assert verified.out.startswith("verified carol")
     assert ironmesh("trust", "revoke", "carol", *home).out.startswith("revoked carol")
     assert "revoked" in ironmesh("trust", "show", CAROL.node_id, *home).out
     assert ironmesh("trust", "forget", "carol", *home).code == 1

@@ -11,6 +11,7 @@ from ironmesh.crypto.identity import Identity
 from ironmesh.errors import KeyFileError, NodeAlreadyRunningError, TrustError, UnknownPeerError
 from ironmesh.store import keyfiles
 from ironmesh.store.node_lock import NodeLock
+from ironmesh.trust.fingerprint import words_of
 from ironmesh.types import Secret
 
 BOB = Identity.from_seed(b"b" * 32)
@@ -52,6 +53,16 @@ def test_a_revoked_key_stays_in_the_list(config):
         assert trust.trust_show(BOB.node_id) == revoked
         with pytest.raises(TrustError):
             trust.trust_pin(key_of(BOB), "bob", is_verified=True)
+
+
+def test_a_confirmed_fingerprint_is_noted(config):
+    with OfflineTrust(config) as trust:
+        trust.trust_pin(key_of(BOB), "bob", is_verified=False)
+        with pytest.raises(TrustError):
+            trust.trust_verify("bob", words_of(trust.own_id()))
+        for text in (words_of(BOB.node_id), BOB.node_id):
+            assert trust.trust_verify("bob", text).is_verified
+    assert "PIN_VERIFIED" in config.audit_file.read_text()
 
 
 def test_every_change_is_audited(config):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from ironmesh.errors import TrustError, TrustFileError, UnknownPeerError
 from ironmesh.trust.book import Standing
 from ironmesh.trust.pins import TrustState
 from ironmesh.trust.store import FLUSH_S, TrustStore
-from ironmesh.types import Refusal, Secret
+from ironmesh.types import Refusal, Secret, WireKind
 
 ALICE = claim(1, "alice")
 A = identity(1).node_id
@@ -206,3 +207,21 @@ def test_of_many_keys_that_claim_one_name_at_once_one_gets_it(path: Path) -> Non
         pool.join()
     assert sum(admitted) == 1
     assert [pin.name for pin in TrustStore(path, DATA_KEY).list_pins()] == ["alice"]
+
+
+def test_a_confirmed_fingerprint_is_kept(store: TrustStore, path: Path) -> None:
+    store.admit(ALICE, at(0), state=TrustState.PENDING)
+    with pytest.raises(TrustError):
+        store.confirm("alice", B)
+    assert not store.get("alice").verified
+    pin = store.confirm("alice", A)
+    assert (pin.verified, pin.state) == (True, TrustState.TRUSTED)
+    assert TrustStore(path, DATA_KEY).get("alice") == pin
+
+
+def test_that_a_peer_spoke_the_native_wire_is_kept(store: TrustStore, path: Path) -> None:
+    store.admit(ALICE, at(0))
+    store.admit(replace(ALICE, wire=WireKind.NATIVE), at(1))
+    again = TrustStore(path, DATA_KEY)
+    assert again.get("alice").seen_native
+    assert again.admit(ALICE, at(2)).refusal is Refusal.LEGACY_REFUSED
