@@ -104,7 +104,7 @@ async def test_stopping_in_the_middle_of_handshakes_is_quick(
     ends = [await tcp(alice) for _ in range(8)]
     for _, writer in ends:
         writer.write(request_bytes)
-    await eventually(lambda: alice.node._admission.half_open_total == 8)
+    await eventually(lambda: alice.node._running().gate.half_open == 8)
     await stop_in_time(alice)
     for reader, writer in ends:
         await is_hung_up(reader)

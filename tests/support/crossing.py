@@ -9,6 +9,7 @@ from tests.support.nodes import Live, eventually
 
 from ironmesh.errors import ConnectError, HandshakeError
 from ironmesh.node.events import PeerOffline, PeerOnline
+from ironmesh.node.sessions import Dialled
 
 MESSAGES = 4
 
@@ -52,7 +53,7 @@ async def _dial(live: Live, other: Live, chance: random.Random) -> None:
     try:
         connection = await parts.transport.dial(other.endpoint, use_tls=other.node.is_tls)
         await _dawdle(chance)
-        await parts.sessions.open(connection, None)
+        await parts.sessions.open(connection, Dialled())
     except (ConnectError, HandshakeError) as error:
         raise AssertionError(f"{live.name} was refused: {error}") from error
 

@@ -16,7 +16,7 @@ from ironmesh.node.events import EventBus, Notice, PeerDiscovered
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.ports import Transport
-from ironmesh.node.sessions import Sessions
+from ironmesh.node.sessions import Dialled, Sessions
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.types import Endpoint, NodeId, Random, Refusal
 
@@ -291,7 +291,9 @@ class Dialer:
                 if failure.failure not in _MAY_BE_PLAIN:
                     break
                 continue
-            link = await self._sessions.open(connection, None)
+            link = await self._sessions.open(
+                connection, Dialled(known=target.node_id, is_given=not target.name)
+            )
             target.uses_tls = use_tls
             return link
         raise error or ConnectError(f"{target.label} cannot be dialled")

@@ -1,9 +1,8 @@
 """Admission: who may begin a handshake. Pure limits, asked before any byte is read or any key used.
 
-On the 0.8 wire: at most 64 half-open connections in all and 8 for each source; a source whose
-proofs failed three times within 300 s is turned away until the oldest failure is 300 s old, and a
-success clears it. On the native wire: places for unfinished handshakes, and a ration of guesses.
-A source is an IPv4 address, an IPv6 /64 or an interface of Reticulum.
+Unfinished handshakes have places, on both wires. The native wire rations guesses. On the 0.8 wire a
+source whose proofs failed three times within 300 s is turned away until the oldest failure is 300 s
+old, and a success clears it. A source is an IPv4 address, an IPv6 /64 or an interface of Reticulum.
 """
 
 from __future__ import annotations
@@ -24,11 +23,9 @@ _ROUNDING_S: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class DoorLimits:
-    """Tuning of the door."""
+class LockoutLimits:
+    """Tuning of the lockout."""
 
-    half_open_total: int = 64
-    half_open_per_source: int = 8
     failures: int = 3
     failure_window_s: float = 300.0
     remembered_sources: int = 4096
@@ -47,42 +44,12 @@ def source_of(host: str) -> str:
     return str(address)
 
 
-class AdmissionLimits:
-    """Counts half-open connections and failed proofs by source; `now` is monotonic seconds."""
+class Lockouts:
+    """Counts failed proofs on the 0.8 wire by source; `now` is monotonic seconds."""
 
-    def __init__(self, limits: DoorLimits | None = None) -> None:
-        self._limits = limits or DoorLimits()
-        self._half_open: dict[str, int] = {}
-        self._half_open_total = 0
+    def __init__(self, limits: LockoutLimits | None = None) -> None:
+        self._limits = limits or LockoutLimits()
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
-
-    @property
-    def half_open_total(self) -> int:
-        """Connections that have not finished their handshake."""
-        return self._half_open_total
-
-    def admit(self, host: str, now: float) -> Refusal | None:
-        """Count a new connection, or say why it may not stay."""
-        source = source_of(host)
-        if self.is_locked_out(host, now):
-            return Refusal.LOCKED_OUT
-        if self._half_open_total >= self._limits.half_open_total:
-            return Refusal.BUSY
-        if self._half_open.get(source, 0) >= self._limits.half_open_per_source:
-            return Refusal.LIMIT
-        self._half_open[source] = self._half_open.get(source, 0) + 1
-        self._half_open_total += 1
-        return None
-
-    def settle(self, host: str) -> None:
-        """An admitted connection finished its handshake, or is gone."""
-        source = source_of(host)
-        count = self._half_open.get(source, 0)
-        if count <= 1:
-            self._half_open.pop(source, None)
-        else:
-            self._half_open[source] = count - 1
-        self._half_open_total -= 1 if count else 0
 
     def failed(self, host: str, now: float) -> bool:
         """Count a failed proof; True if it locks the source out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 
 from ironmesh.audit.events import AuditEvent
@@ -10,7 +11,7 @@ from ironmesh.errors import ConnectionClosed, HandshakeError, TrustFileError
 from ironmesh.node.arbitration import SessionFacts
 from ironmesh.node.books import Books
 from ironmesh.node.clock import Clock
-from ironmesh.node.door import AdmissionLimits
+from ironmesh.node.gate import Gate, Visit
 from ironmesh.node.handshaking import shake_hands
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.refusals import RefusedPeer
@@ -45,14 +46,14 @@ class Entrance:
         welcome: Welcome,
         trust: TrustStore,
         links: LinkTable,
-        admission: AdmissionLimits,
+        gate: Gate,
         books: Books,
         clock: Clock,
     ) -> None:
         self._welcome = welcome
         self._trust = trust
         self._links = links
-        self._admission = admission
+        self._gate = gate
         self._books = books
         self._clock = clock
         self._shaking: set[Connection] = set()
@@ -65,23 +66,34 @@ class Entrance:
             connection.abort()
 
     async def admit(
-        self, connection: Connection, machine: Handshake, expected: NodeId | None
-    ) -> tuple[PeerClaim, Verdict]:
-        """Shake hands and judge; afterwards the machine is ready to accept.
+        self,
+        connection: Connection,
+        make: Callable[[], Handshake],
+        expected: NodeId | None,
+        visit: Visit | None,
+    ) -> tuple[Handshake, PeerClaim, Verdict]:
+        """Shake hands and judge; returns the machine, ready to accept, and who it is.
 
         Args:
+            make: makes the machine; may refuse the connection.
             expected: the id that was dialled for, if one was.
+            visit: of an incoming connection.
 
         Raises:
-            HandshakeError: refused, by either side; it is booked already.
+            HandshakeError: refused, by either side; it is booked already, and the connection is
+                closed.
         """
         who = RefusedPeer(connection.info.remote_text, connection.info.is_outgoing)
+        machine: Handshake | None = None
         self._shaking.add(connection)
         try:
             self._check_open()
+            machine = make()
             claim = await shake_hands(connection, machine, self._clock)
+            if visit is not None:
+                visit.proved()
             who = RefusedPeer(who.remote, who.is_outgoing, claim)
-            return claim, self._judge(connection.info, claim, expected)
+            return machine, claim, self._judge(connection.info, claim, expected, visit)
         except HandshakeError as error:
             await self._turn_away(connection, machine, who, error)
             raise
@@ -97,25 +109,38 @@ class Entrance:
             raise HandshakeError(Refusal.SHUTTING_DOWN, "this node is shutting down")
 
     async def _turn_away(
-        self, connection: Connection, machine: Handshake, who: RefusedPeer, error: HandshakeError
+        self,
+        connection: Connection,
+        machine: Handshake | None,
+        who: RefusedPeer,
+        error: HandshakeError,
     ) -> None:
         if self._is_closed:
+            connection.abort()
             return
-        if error.reason is Refusal.AUTH_FAILED and not who.is_outgoing:
-            self._count_failure(connection.info.remote_host)
+        info = connection.info
+        if error.reason is Refusal.AUTH_FAILED and not info.is_outgoing and not info.subprotocol:
+            self._count_failure(info.remote_host)
         self._books.refusals.peer(error.reason, who, str(error))
-        if machine.claim is not None:
+        if machine is not None and machine.claim is not None:
             with suppress(ConnectionClosed):
                 await connection.send(machine.refuse(error.reason, self._clock.now()))
+        await connection.close()
 
     def _count_failure(self, host: str) -> None:
-        if self._admission.failed(host, self._clock.now().mono):
+        if self._gate.failed(host):
             _log.warning("%s failed to prove the passphrase too often: locked out", host)
             self._books.journal.record(AuditEvent.AUTH_LOCKOUT, remote=host)
 
     # --- Judgement ---------------------------------------------------------------------------
 
-    def _judge(self, info: ConnectionInfo, claim: PeerClaim, expected: NodeId | None) -> Verdict:
+    def _judge(
+        self,
+        info: ConnectionInfo,
+        claim: PeerClaim,
+        expected: NodeId | None,
+        visit: Visit | None,
+    ) -> Verdict:
         self._check_open()
         now = self._clock.now()
         judged = self._welcome.judge(claim, info, expected)
@@ -129,6 +154,8 @@ class Entrance:
         verdict = self._trust.admit(claim, now)
         if verdict.refusal is not None:
             raise HandshakeError(verdict.refusal, verdict.explain())
+        if visit is not None:
+            visit.welcomed(claim.node_id)
         self._note(info, claim, verdict)
         return verdict
 
@@ -140,7 +167,7 @@ class Entrance:
 
     def _note(self, info: ConnectionInfo, claim: PeerClaim, verdict: Verdict) -> None:
         if not info.is_outgoing:
-            self._admission.succeeded(info.remote_host)
+            self._gate.succeeded(info.remote_host)
         self._note_tls(info, claim, verdict)
         if verdict.standing is Standing.NEW:
             self._books.journal.record(

@@ -21,10 +21,10 @@ from ironmesh.node.books import Books
 from ironmesh.node.capabilities import CapabilityExchange
 from ironmesh.node.clock import Clock, SystemClock
 from ironmesh.node.dialer import Dialer
-from ironmesh.node.door import AdmissionLimits
 from ironmesh.node.entrance import Entrance
 from ironmesh.node.events import EventBus, NodeListening, Notice
 from ironmesh.node.first_start import Maker, make_apart
+from ironmesh.node.gate import Gate
 from ironmesh.node.journal import Journal
 from ironmesh.node.legacy_wire import LegacyWire
 from ironmesh.node.link import Link
@@ -41,6 +41,7 @@ from ironmesh.node.refusals import RefusalDesk, RefusedPeer
 from ironmesh.node.sessions import Sessions
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.welcome import Welcome
+from ironmesh.node.wires import NodeWires
 from ironmesh.observe.counters import Counters
 from ironmesh.store.database import SqliteStore
 from ironmesh.store.keyfiles import LoadedKeys
@@ -83,6 +84,7 @@ class Parts:
     trust: TrustStore
     transport: Transport
     links: LinkTable
+    gate: Gate
     post: PostOffice
     sessions: Sessions
     dialer: Dialer
@@ -121,7 +123,6 @@ class Node:
         self._given_discovery = discovery
         self._make = make
         self._given_store = store
-        self._admission = AdmissionLimits()
         self._tasks = TaskSupervisor(self.counters)
         self.events = EventBus(self._tasks.guard_call)
         self._handlers: list[MessageHandler] = []
@@ -169,7 +170,7 @@ class Node:
         self._listener = await parts.transport.listen(
             Endpoint(self.config.bind, self.config.port),
             self._serve,
-            self,
+            parts.gate,
             self._connection_refused,
         )
         endpoints = tuple(str(endpoint) for endpoint in self._listener.endpoints)
@@ -211,22 +212,28 @@ class Node:
             post.mailroom.serve(self._server)
         for handler in self._handlers:
             post.mailroom.add_handler(handler)
+        gate = Gate(
+            lambda reason, host: desk.peer(
+                reason, RefusedPeer(host, is_outgoing=False), "turned away at the door"
+            ),
+            self._clock,
+        )
         entrance = Entrance(
             welcome=Welcome(config, identity.node_id, policy, trust),
             trust=trust,
             links=links,
-            admission=self._admission,
+            gate=gate,
             books=books,
             clock=self._clock,
         )
         sessions = Sessions(
-            wire=LegacyWire(config, identity, trust, self._random),
+            wires=NodeWires(LegacyWire(config, identity, trust, self._random), gate),
             entrance=entrance,
             links=links,
             inbound=post.inbound,
             outgoing=post.outgoing,
             capabilities=post.capabilities,
-            admission=self._admission,
+            gate=gate,
             books=books,
             tasks=self._tasks,
             clock=self._clock,
@@ -250,6 +257,7 @@ class Node:
             trust=trust,
             transport=transport,
             links=links,
+            gate=gate,
             post=post,
             sessions=sessions,
             dialer=dialer,
@@ -427,6 +435,7 @@ class Node:
         """Remove a pin, so that the next contact is a first one; see `TrustStore.forget`."""
         parts = self._running()
         pin = parts.trust.forget(who)
+        parts.gate.forget(pin.node_id)
         parts.journal.record(AuditEvent.PIN_FORGOTTEN, node_id=pin.node_id, name=pin.name)
         return pin
 
@@ -440,19 +449,7 @@ class Node:
             link.close_soon("revoked", is_listening=False)
         return node_id
 
-    # --- What the transport asks (Door) ------------------------------------------------------
-
-    def admit(self, remote_host: str) -> bool:
-        """Tell whether a new connection may stay."""
-        reason = self._admission.admit(remote_host, self._clock.now().mono)
-        if reason is not None and self._parts is not None:
-            who = RefusedPeer(remote_host, is_outgoing=False)
-            self._parts.desk.peer(reason, who, "turned away at the door")
-        return reason is None
-
-    def settle(self, remote_host: str) -> None:
-        """A connection is no longer half open."""
-        self._admission.settle(remote_host)
+    # --- What the transport tells ------------------------------------------------------------
 
     async def _serve(self, connection: Connection) -> None:
         work = self._running().sessions.serve(connection)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from ironmesh.audit.events import AuditEvent
@@ -12,9 +14,9 @@ from ironmesh.errors import HandshakeError
 from ironmesh.node.books import Books
 from ironmesh.node.capabilities import CapabilityExchange
 from ironmesh.node.clock import Clock
-from ironmesh.node.door import AdmissionLimits
 from ironmesh.node.entrance import Entrance
 from ironmesh.node.events import PeerOffline, PeerOnline
+from ironmesh.node.gate import Gate, Visit
 from ironmesh.node.inbound import Inbound
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
@@ -27,22 +29,42 @@ from ironmesh.session.interface import (
     Rekeyed,
     UnitRefused,
 )
-from ironmesh.transport.interface import Connection
+from ironmesh.transport.interface import Connection, ConnectionInfo
 from ironmesh.trust.book import Standing
 from ironmesh.types import Message, NodeId
 
 _log = logging.getLogger("ironmesh.node")
 
 
-class Wire(Protocol):
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """What is known of whom a connection was dialled for."""
+
+    expected: NodeId | None = None
+    """The id that must answer; None = any."""
+    known: NodeId | None = None
+    """Who answered there last."""
+    is_given: bool = True
+    """The operator gave the address; otherwise somebody announced it."""
+
+
+class Wires(Protocol):
     """Makes the handshakes of the wires that this node speaks."""
 
-    def client(self, expected: NodeId | None) -> Handshake:
-        """Return the dialling side of a handshake."""
+    def client(self, connection: ConnectionInfo, dialled: Dialled) -> Handshake:
+        """Return the dialling side of a handshake on the wire that was agreed on.
+
+        Raises:
+            HandshakeError: this node does not speak it with that peer.
+        """
         ...
 
-    def server(self) -> Handshake:
-        """Return the answering side of a handshake."""
+    def server(self, connection: ConnectionInfo, visit: Visit) -> Handshake:
+        """Return the answering side of a handshake on the wire that was agreed on.
+
+        Raises:
+            HandshakeError: this node does not speak it.
+        """
         ...
 
 
@@ -57,24 +79,24 @@ class Sessions:
     def __init__(
         self,
         *,
-        wire: Wire,
+        wires: Wires,
         entrance: Entrance,
         links: LinkTable,
         inbound: Inbound,
         outgoing: Outgoing,
         capabilities: CapabilityExchange,
-        admission: AdmissionLimits,
+        gate: Gate,
         books: Books,
         tasks: TaskSupervisor,
         clock: Clock,
     ) -> None:
-        self._wire = wire
+        self._wires = wires
         self._entrance = entrance
         self._links = links
         self._inbound = inbound
         self._outgoing = outgoing
         self._capabilities = capabilities
-        self._admission = admission
+        self._gate = gate
         self._books = books
         self._tasks = tasks
         self._clock = clock
@@ -84,19 +106,21 @@ class Sessions:
 
     async def serve(self, connection: Connection) -> None:
         """Serve an incoming connection until it ends."""
+        visit = self._gate.visit(connection.info.remote_host)
         try:
-            link = await self._establish(connection, self._wire.server(), None)
+            machine = partial(self._wires.server, connection.info, visit)
+            link = await self._establish(connection, machine, None, visit)
         except HandshakeError:
             return
         finally:
-            self._admission.settle(connection.info.remote_host)
+            self._gate.settle(connection.info.remote_host)
         if link.was_confirmed:
             self._confirm(link)
         else:
             link.ping()
         await self._run(link)
 
-    async def open(self, connection: Connection, expected: NodeId | None) -> Link:
+    async def open(self, connection: Connection, dialled: Dialled) -> Link:
         """Shake hands over a connection that we dialled; the link then serves itself.
 
         Raises:
@@ -104,12 +128,10 @@ class Sessions:
             HandshakeError: refused, by either side; it is booked already.
         """
         try:
-            link = await self._establish(connection, self._wire.client(expected), expected)
+            machine = partial(self._wires.client, connection.info, dialled)
+            link = await self._establish(connection, machine, dialled.expected, None)
         except asyncio.CancelledError:
             connection.abort()
-            raise
-        except HandshakeError:
-            await connection.close()
             raise
         if link.was_confirmed:
             self._confirm(link)
@@ -132,9 +154,13 @@ class Sessions:
             link.abort()
 
     async def _establish(
-        self, connection: Connection, machine: Handshake, expected: NodeId | None
+        self,
+        connection: Connection,
+        make: Callable[[], Handshake],
+        expected: NodeId | None,
+        visit: Visit | None,
     ) -> Link:
-        claim, verdict = await self._entrance.admit(connection, machine, expected)
+        machine, claim, verdict = await self._entrance.admit(connection, make, expected, visit)
         if verdict.standing is Standing.NEW:
             self._newcomers.add(claim.node_id)
         is_outgoing = connection.info.is_outgoing

@@ -11,6 +11,7 @@ from tests.support.nodes import Live, MemoryTransport, MovableClock, Nodes, even
 from ironmesh.discovery.record import FoundPeer
 from ironmesh.node.events import PeerOffline, PeerOnline
 from ironmesh.node.link import SPARE_S, LinkState
+from ironmesh.node.sessions import Dialled
 
 Place = Callable[[], MemoryTransport]
 Pair = tuple[Live, Live]
@@ -147,7 +148,7 @@ async def test_a_spare_link_takes_over_when_the_one_that_replaced_it_ends(pair: 
     parts = alice.node._running()
     # Bob never hears over the second connection that alice has it up, and so keeps the first.
     connection = await parts.transport.dial(bob.endpoint, use_tls=False)
-    second = await parts.sessions.open(connection, None)
+    second = await parts.sessions.open(connection, Dialled())
     connection.is_silent = True
     assert alice.link(bob) is second
     assert first.state is LinkState.SPARE
