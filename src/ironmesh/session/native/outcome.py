@@ -1,0 +1,45 @@
+"""What a finished handshake leaves: a verified peer, keys, and the right to resume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ironmesh.session.interface import Channel, PeerClaim
+from ironmesh.session.native.keys import SessionKeys
+from ironmesh.session.native.schedule import Negotiated, Role
+from ironmesh.session.native.settings import NativeSettings
+from ironmesh.types import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Both ends have the same one, but for the role and the claim of the other."""
+
+    claim: PeerClaim
+    keys: SessionKeys
+    resumes_hybrid: bool
+    """The resumption secret is closed to a quantum computer, whatever the link of this session."""
+    resumable_until: float
+    """Monotonic seconds."""
+
+    def keep_tickets(self, settings: NativeSettings) -> None:
+        """Let either end resume this session later."""
+        settings.tickets.add(
+            self.claim,
+            self.keys.resumption,
+            own_role=Role.INITIATOR if self.keys.is_initiator else Role.RESPONDER,
+            is_hybrid=self.resumes_hybrid,
+            expires=self.resumable_until,
+        )
+
+    def channel(self, settings: NativeSettings, negotiated: Negotiated, now: Instant) -> Channel:
+        """Return this end of the session."""
+        return settings.make_channel(
+            self.keys,
+            identity=settings.identity,
+            claim=self.claim,
+            random=settings.random,
+            now=now,
+            rekey_interval_s=settings.rekey_interval_s,
+            is_radio=negotiated.is_radio_small,
+        )
