@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from ironmesh.types import Secret
 
 DEFAULT_PORT: Final = 8765
 MIN_PASSPHRASE_CHARS: Final = 12
+DEFAULT_MESH: Final = "ironmesh"
 MAX_NAME_BYTES: Final = 64
 """Our own names; names of others may be longer (256 characters on the 0.8 wire)."""
 
@@ -40,6 +42,36 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_mesh(mesh: str) -> str:
+    """Return `mesh` if a mesh may be called so; what holds for the name of a node holds here.
+
+    Raises:
+        ConfigError: it may not.
+    """
+    if not _NAME.fullmatch(mesh) or len(mesh.encode()) > MAX_NAME_BYTES:
+        raise ConfigError(
+            f"the mesh cannot be called {mesh!r}",
+            f"use letters, digits, '-', '_' and '.', at most {MAX_NAME_BYTES} bytes",
+        )
+    return mesh
+
+
+def parse_moment(text: str) -> float:
+    """Return the seconds since 1970 of a date or a date with a time (ISO 8601).
+
+    Without an offset it is the local time of this machine; a date alone is its midnight.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return datetime.fromisoformat(text.strip()).astimezone().timestamp()
+    except (ValueError, OverflowError, OSError) as error:
+        raise ConfigError(
+            f"{text!r} is not a date", "write it as in 2027-01-31 or 2027-01-31T18:00"
+        ) from error
+
+
 def parse_protocol_version(text: str) -> tuple[int, int]:
     """Return (major, minor) of `ironmesh/X.Y[.Z]`; (0, 0) for anything else, as 0.8 nodes do."""
     match = _VERSION.fullmatch(text)
@@ -52,6 +84,15 @@ class LegacyMode(StrEnum):
     OFF = "off"
     NAMED = "named"
     ALL = "all"
+
+
+DEFAULT_LEGACY: Final[LegacyMode] = LegacyMode.ALL
+"""Who may speak the 0.8 wire where nobody says anything."""
+
+
+def is_legacy_a_choice() -> bool:
+    """Tell whether the 0.8 wire is on only where an operator said so, who then has to secure it."""
+    return DEFAULT_LEGACY is LegacyMode.OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +139,14 @@ class NodeConfig:
     name: str
     passphrase: Secret
     """The mesh passphrase, UTF-8, at least 12 characters."""
+    mesh: str = DEFAULT_MESH
+    """The public name of the mesh: nodes of other meshes are not dialled."""
+    passphrase_generation: int = 0
+    """Numbers the passphrase, modulo 256: one more at each change of it."""
+    previous_passphrase: Secret | None = None
+    """The passphrase of the generation before, while the mesh changes it."""
+    previous_passphrase_until: float | None = None
+    """Until when the previous passphrase is accepted, seconds since 1970."""
     home: Path = field(default_factory=lambda: Path.home() / ".ironmesh")
     port: int = DEFAULT_PORT
     """TCP port of the listener; 0 = any free one."""
@@ -114,12 +163,15 @@ class NodeConfig:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     capabilities: tuple[str, ...] = ()
-    legacy: LegacyMode = LegacyMode.ALL
+    legacy: LegacyMode = DEFAULT_LEGACY
     legacy_names: frozenset[str] = frozenset()
     """With `LegacyMode.NAMED`: the names that may speak the 0.8 wire."""
     legacy_passphrase: Secret | None = None
     """The 0.8 wire's own passphrase; None = the mesh passphrase serves."""
     legacy_same_passphrase: bool = False
+    """The mesh passphrase may serve on the 0.8 wire, however weak it is."""
+    require_pq: bool = False
+    """Refuse sessions that a quantum computer could open later: those of slow radio links."""
     keys_passphrase: Secret | None = None
     """Opens the key file, where it is not the mesh passphrase."""
     keys_path: Path | None = None
@@ -133,6 +185,8 @@ class NodeConfig:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        check_mesh(self.mesh)
+        self._check_generations()
         if not 0 <= self.port < 65536:
             raise ConfigError(f"port {self.port} is out of range", "use 1 to 65535")
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -150,6 +204,29 @@ class NodeConfig:
             raise ConfigError(
                 "no names for the 0.8 wire", "write --allow-legacy=name1,name2 or --allow-legacy"
             )
+
+    def _check_generations(self) -> None:
+        if not 0 <= self.passphrase_generation < 256:
+            raise ConfigError(
+                f"the passphrase has no generation {self.passphrase_generation}",
+                "use 0 to 255, one more than before the change; after 255 comes 0",
+            )
+        if self.previous_passphrase is None:
+            return
+        if self.previous_passphrase_until is None:
+            raise ConfigError(
+                "the previous passphrase has no end",
+                "say until when it is accepted: --previous-passphrase-until 2027-01-31",
+            )
+        if self.previous_passphrase == self.passphrase:
+            raise ConfigError(
+                "the previous passphrase is the present one", "leave it out, or change the other"
+            )
+
+    @property
+    def is_legacy_passphrase_shared(self) -> bool:
+        """The 0.8 wire, where it is on, uses the mesh passphrase."""
+        return self.legacy_passphrase is None or self.legacy_passphrase == self.passphrase
 
     @property
     def node_dir(self) -> Path:

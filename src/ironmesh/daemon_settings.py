@@ -13,7 +13,15 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
-from ironmesh.config import MODERATE_KDF, KdfCost, LegacyMode, NodeConfig, PeerAddress
+from ironmesh.config import (
+    DEFAULT_LEGACY,
+    DEFAULT_MESH,
+    MODERATE_KDF,
+    KdfCost,
+    LegacyMode,
+    NodeConfig,
+    PeerAddress,
+)
 from ironmesh.crypto.passphrase import check_length
 from ironmesh.errors import ConfigError, NotBuiltError, PassphraseError
 from ironmesh.mesh.capabilities import check_capability
@@ -42,9 +50,14 @@ class DaemonSettings(TypedDict, total=False):
     home: AnyPath | None
     peers: Iterable[str]
     mdns: bool
+    mesh: str
+    passphrase_generation: int
+    previous_passphrase: AnySecret | None
+    previous_passphrase_until: float | None
     allow_legacy: bool | Iterable[str]
     legacy_passphrase: AnySecret | None
     legacy_same_passphrase: bool
+    require_pq: bool
     kdf: KdfCost
     # Switches of features to come:
     gui: bool
@@ -79,6 +92,7 @@ _FLAGS: Final = (
     "allow_plaintext_ws",
     "mdns",
     "legacy_same_passphrase",
+    "require_pq",
 )
 _PATHS: Final = (
     "keys_path",
@@ -91,21 +105,26 @@ _PATHS: Final = (
     "capabilities_path",
     "rns_configdir",
 )
-_TEXTS: Final = ("bind_address", "min_protocol_version", "gui_bind")
+_TEXTS: Final = ("bind_address", "min_protocol_version", "gui_bind", "mesh")
 _LISTS: Final = ("allowed_peers", "capabilities", "peers", "rns_connect")
+_OTHER_SECRETS: Final = ("keys_passphrase", "legacy_passphrase", "previous_passphrase")
 _MAY_BE_NONE: Final = (
     *_PATHS,
     "allowed_peers",
     "capabilities",
     "rns_connect",
-    "keys_passphrase",
-    "legacy_passphrase",
+    *_OTHER_SECRETS,
+    "previous_passphrase_until",
 )
 _CHOICES: Final = {
     "mesh_routing": ("off", "passive", "relay"),
     "metrics_format": ("prometheus", "json"),
     "log_format": ("text", "json"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+}
+_KINDS: Final[dict[str, tuple[type, str]]] = {
+    "kdf": (KdfCost, "a KdfCost"),
+    "passphrase_generation": (int, "a whole number"),
 }
 _POSITIVE: Final = (
     "max_message_size",
@@ -117,6 +136,7 @@ _POSITIVE: Final = (
     "rns_announce_interval",
     "lora_max_payload",
     "pending_trust_queue_cap",
+    "previous_passphrase_until",
 )
 
 
@@ -126,10 +146,10 @@ def hide_secrets(passphrase: AnySecret | None, settings: DaemonSettings) -> Secr
     Raises:
         ConfigError: one of them is not text.
     """
-    if settings.get("keys_passphrase") is not None:
-        settings["keys_passphrase"] = _secret("keys_passphrase", settings["keys_passphrase"])
-    if settings.get("legacy_passphrase") is not None:
-        settings["legacy_passphrase"] = _secret("legacy_passphrase", settings["legacy_passphrase"])
+    given: dict[str, Any] = settings  # type: ignore[assignment]  # names come from our own code
+    for name in _OTHER_SECRETS:
+        if given.get(name) is not None:
+            given[name] = _secret(name, given[name])
     return None if passphrase is None else _secret("passphrase", passphrase)
 
 
@@ -157,11 +177,20 @@ def to_config(
     """
     _check(name, port, settings)
     given: Mapping[str, Any] = {key: value for key, value in settings.items() if value is not None}
-    legacy, legacy_names = _legacy(given.get("allow_legacy", True))
+    legacy, legacy_names = _legacy(given)
+    if "previous_passphrase_until" in given and "previous_passphrase" not in given:
+        raise ConfigError(
+            "previous_passphrase_until ends a passphrase that is not given",
+            "give previous_passphrase=..., or leave it out",
+        )
     return NodeConfig(
         name=name,
         port=port,
         passphrase=_long_enough(passphrase),
+        mesh=given.get("mesh", DEFAULT_MESH),
+        passphrase_generation=given.get("passphrase_generation", 0),
+        previous_passphrase=_optional(given.get("previous_passphrase"), _long_enough),
+        previous_passphrase_until=given.get("previous_passphrase_until"),
         home=_path(given.get("home")) or Path.home() / ".ironmesh",
         bind=given.get("bind_address", "0.0.0.0"),  # noqa: S104 - a mesh listens on the network
         mdns=given.get("mdns", True),
@@ -178,6 +207,7 @@ def to_config(
         legacy_names=legacy_names,
         legacy_passphrase=_optional(given.get("legacy_passphrase"), _long_enough),
         legacy_same_passphrase=given.get("legacy_same_passphrase", False),
+        require_pq=given.get("require_pq", False),
         keys_passphrase=given.get("keys_passphrase"),
         keys_path=_path(given.get("keys_path")),
         trust_path=_path(given.get("trust_path")),
@@ -241,8 +271,8 @@ def _check_value(name: str, value: object) -> None:
     elif name in _CHOICES:
         if value not in _CHOICES[name]:
             raise ConfigError(f"{name}={value!r} is unknown", f"use {', '.join(_CHOICES[name])}")
-    elif name == "kdf":
-        _check_kind(name, value, KdfCost, "a KdfCost")
+    elif name in _KINDS:
+        _check_kind(name, value, *_KINDS[name])
     elif name in _POSITIVE or name == "rekey_interval":
         _check_number(name, value)
 
@@ -266,7 +296,10 @@ def _check_list(name: str, value: object) -> None:
         raise ConfigError(f"{name}={value!r} is not a list of texts", f"write {name}=[...]")
 
 
-def _legacy(choice: object) -> tuple[LegacyMode, frozenset[str]]:
+def _legacy(given: Mapping[str, Any]) -> tuple[LegacyMode, frozenset[str]]:
+    choice = given.get("allow_legacy")
+    if choice is None:
+        return DEFAULT_LEGACY, frozenset()
     if isinstance(choice, bool):
         return (LegacyMode.ALL if choice else LegacyMode.OFF), frozenset()
     if not isinstance(choice, Iterable) or isinstance(choice, str):

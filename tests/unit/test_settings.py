@@ -117,6 +117,11 @@ def test_settings_reach_the_configuration(tmp_path: Path) -> None:
         rekey_interval=0,
         legacy_passphrase="another long passphrase",
         legacy_same_passphrase=True,
+        mesh="kitchen",
+        passphrase_generation=3,
+        previous_passphrase="what we had before",
+        previous_passphrase_until=2e9,
+        require_pq=True,
         keys_passphrase="the key file's",
         kdf=MINIMAL_KDF,
     )
@@ -133,6 +138,9 @@ def test_settings_reach_the_configuration(tmp_path: Path) -> None:
     assert made.legacy_passphrase == Secret("another long passphrase")
     assert made.keys_passphrase == Secret("the key file's")
     assert made.legacy_same_passphrase
+    assert (made.mesh, made.passphrase_generation, made.require_pq) == ("kitchen", 3, True)
+    assert made.previous_passphrase == Secret("what we had before")
+    assert made.previous_passphrase_until == 2e9
     assert made.kdf is MINIMAL_KDF
 
 
@@ -223,6 +231,11 @@ BAD: dict[str, list[Any]] = {
     "tls_cert": ["/only/one.pem"],
     "legacy_passphrase": ["short", 7],
     "keys_passphrase": [7],
+    "previous_passphrase": ["short", 7, PASSPHRASE, "another long passphrase"],
+    "previous_passphrase_until": ["2027-01-31", 0, 2e9],
+    "passphrase_generation": [-1, 256, "1", 1.5, None],
+    "mesh": ["", "a mesh", "x" * 65, 7, None],
+    "require_pq": ["yes", None],
     "kdf": ["cheap"],
     "rns_connect": ["abcdef"],
 }
@@ -246,10 +259,9 @@ def test_every_setting_is_checked() -> None:
         *room._LISTS,
         *room._CHOICES,
         *room._POSITIVE,
+        *room._KINDS,
+        *room._OTHER_SECRETS,
         "allow_legacy",
-        "kdf",
-        "keys_passphrase",
-        "legacy_passphrase",
         "rekey_interval",
     }
     assert checked == set(DaemonSettings.__annotations__)

@@ -19,7 +19,9 @@ EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
-_SECRET_OPTIONS: Final = frozenset({"--passphrase", "--keys-passphrase", "--legacy-passphrase"})
+_SECRET_OPTIONS: Final = frozenset(
+    {"--passphrase", "--previous-passphrase", "--keys-passphrase", "--legacy-passphrase"}
+)
 
 
 class LazyGroup(click.Group):

@@ -12,7 +12,13 @@ import msgspec
 from ironmesh.cli.nodes import node_names
 from ironmesh.cli.options import json_option
 from ironmesh.cli.output import Column, clean, print_json, print_table, warn
-from ironmesh.cli.passphrase import KEYS_VARIABLE, LEGACY_VARIABLE, Sources, first_source
+from ironmesh.cli.passphrase import (
+    KEYS_VARIABLE,
+    LEGACY_VARIABLE,
+    PREVIOUS_VARIABLE,
+    Sources,
+    first_source,
+)
 from ironmesh.cli.setting_flags import setting_flags, settings_of
 from ironmesh.settings.kinds import Value
 from ironmesh.settings.published import PUBLISHED_NAME, import_published, is_import_due
@@ -132,7 +138,11 @@ def _secrets(settings: Settings) -> list[SettingView]:
     if settings["name"] is not None:
         source = first_source(Sources.of(settings), os.environ)
         views.append(_secret("passphrase", "" if source is None else source.where))
-    for name, variable in (("keys", KEYS_VARIABLE), ("legacy", LEGACY_VARIABLE)):
+    for name, variable in (
+        ("previous", PREVIOUS_VARIABLE),
+        ("keys", KEYS_VARIABLE),
+        ("legacy", LEGACY_VARIABLE),
+    ):
         file = settings[f"{name}_passphrase_file"]
         where = str(file) if file else variable if os.environ.get(variable) else ""
         views.append(_secret(f"{name}_passphrase", where))

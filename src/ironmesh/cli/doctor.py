@@ -33,6 +33,7 @@ _KNOWN_VARIABLES: Final = frozenset(
         sources.KEYCHAIN_VARIABLE,
         sources.KEYS_VARIABLE,
         sources.LEGACY_VARIABLE,
+        sources.PREVIOUS_VARIABLE,
         SETUP_VARIABLE,
         "IRONMESH_PASSPHRASE_NEW",
         "IRONMESH_FROM",

@@ -13,7 +13,7 @@ import click
 
 from ironmesh.cli.keychain import open_keychain
 from ironmesh.crypto.passphrase import check_length
-from ironmesh.errors import PassphraseError
+from ironmesh.errors import ConfigError, PassphraseError
 from ironmesh.settings.node import Passphrases
 from ironmesh.settings.resolve import Settings
 from ironmesh.settings.sources import Level
@@ -25,6 +25,7 @@ KEYCHAIN_VARIABLE: Final = "IRONMESH_PASSPHRASE_KEYCHAIN"
 VARIABLE: Final = "IRONMESH_PASSPHRASE"
 KEYS_VARIABLE: Final = "IRONMESH_KEYS_PASSPHRASE"
 LEGACY_VARIABLE: Final = "IRONMESH_LEGACY_PASSPHRASE"
+PREVIOUS_VARIABLE: Final = "IRONMESH_PREVIOUS_PASSPHRASE"
 DEFAULT_FILE: Final = "passphrase"
 """In the home folder: where `ironmesh setup` writes the passphrase."""
 
@@ -82,21 +83,29 @@ def node_passphrases(settings: Settings, environ: Mapping[str, str]) -> NodePass
     """Return every passphrase that a node needs to start.
 
     Raises:
-        ConfigError: the node has no name.
+        ConfigError: the node has no name, or a date ends no passphrase.
         PassphraseError: the mesh passphrase cannot be found, or one is unusable.
     """
     mesh = mesh_passphrase(Sources.of(settings), environ)
     keys = other_passphrase(settings["keys_passphrase_file"], environ, KEYS_VARIABLE)
     legacy = other_passphrase(settings["legacy_passphrase_file"], environ, LEGACY_VARIABLE)
-    if legacy is not None:
-        check_length(legacy.passphrase)
+    previous = other_passphrase(settings["previous_passphrase_file"], environ, PREVIOUS_VARIABLE)
+    for each in (legacy, previous):
+        if each is not None:
+            check_length(each.passphrase)
+    if previous is None and settings["previous_passphrase_until"] is not None:
+        raise ConfigError(
+            f"{settings.origin('previous_passphrase_until')} ends a passphrase that is not given",
+            "add --previous-passphrase-file FILE, or leave it out",
+        )
     return NodePassphrases(
         Passphrases(
             mesh.passphrase,
-            keys.passphrase if keys else None,
-            legacy.passphrase if legacy else None,
+            keys=keys.passphrase if keys else None,
+            legacy=legacy.passphrase if legacy else None,
+            previous=previous.passphrase if previous else None,
         ),
-        tuple(text for each in (mesh, keys, legacy) if each for text in each.warnings),
+        tuple(text for each in (mesh, keys, legacy, previous) if each for text in each.warnings),
     )
 
 

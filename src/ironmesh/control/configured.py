@@ -9,7 +9,9 @@ import msgspec
 
 from ironmesh.config import KdfCost, NodeConfig
 
-_SECRETS: Final = frozenset({"passphrase", "keys_passphrase", "legacy_passphrase"})
+_SECRETS: Final = frozenset(
+    {"passphrase", "previous_passphrase", "keys_passphrase", "legacy_passphrase"}
+)
 
 
 def config_view(config: NodeConfig) -> dict[str, object]:

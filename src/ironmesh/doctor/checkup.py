@@ -76,6 +76,7 @@ def _examine_node(patient: Patient, name: str) -> Iterator[Finding]:
     yield network.check_port(name, config.bind, config.port, state)
     yield machine.check_multicast(config.bind, is_mdns_on=config.mdns)
     yield from identity.check_passphrase(name, known)
+    yield from identity.check_wires(config)
     has_passphrase = known.secret is not None or config.keys_passphrase is not None
     yield from identity.check_identity(config, has_passphrase=has_passphrase)
     yield messages.check_store(config)

@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
-from ironmesh.config import LegacyMode, NodeConfig
-from ironmesh.crypto.passphrase import weakness
+from ironmesh.config import LegacyMode, NodeConfig, is_legacy_a_choice
+from ironmesh.crypto.passphrase import LEGACY_SAME_MIN_BITS, weakness
+from ironmesh.errors import ConfigError
 from ironmesh.node.events import Notice
+
+
+def check_legacy_passphrase(config: NodeConfig, strength_bits: float) -> None:
+    """Refuse to let the mesh passphrase serve on the 0.8 wire, unless it is very strong.
+
+    Whoever is dialled there obtains an HMAC of it, and can test guesses at leisure.
+
+    Args:
+        strength_bits: how hard the mesh passphrase is to guess.
+
+    Raises:
+        ConfigError: it is too weak, and nobody said that it may serve all the same.
+    """
+    if not is_legacy_a_choice() or config.legacy is LegacyMode.OFF:
+        return
+    if not config.is_legacy_passphrase_shared or config.legacy_same_passphrase:
+        return
+    if strength_bits < LEGACY_SAME_MIN_BITS:
+        raise ConfigError(
+            "the 0.8 wire has no passphrase of its own, and the mesh passphrase (about"
+            f" {strength_bits:.0f} bits) is too easy to guess to serve there, where guesses can be"
+            f" tested offline: {LEGACY_SAME_MIN_BITS:.0f} bits would do",
+            "give it another one by --legacy-passphrase-file FILE, or leave out --allow-legacy;"
+            " --legacy-same-passphrase takes the risk",
+        )
 
 
 def posture_notices(config: NodeConfig, strength_bits: float) -> list[Notice]:
@@ -38,9 +64,23 @@ def _weaker_choices(config: NodeConfig) -> list[str]:
             "INSECURE: --allow-plaintext-ws sends without TLS; sessions stay encrypted, but names"
             " and handshakes show. Leave it out to use TLS"
         )
-    if config.legacy is not LegacyMode.OFF and config.legacy_passphrase is None:
+    if config.legacy is not LegacyMode.OFF:
+        texts += _of_the_legacy_wire(config)
+    return texts
+
+
+def _of_the_legacy_wire(config: NodeConfig) -> list[str]:
+    texts = []
+    if is_legacy_a_choice():
         texts.append(
-            "the 0.8 wire uses the mesh passphrase: whoever records a handshake can test guesses"
-            " offline; choose a long random one, or set --legacy-passphrase-file"
+            "INSECURE: --allow-legacy speaks the published 0.8 wire, which shows names and lets who"
+            " sits in the middle at first contact be taken for the peer until `ironmesh trust"
+            " verify`; leave it out once no published node is left"
+        )
+    if config.is_legacy_passphrase_shared:
+        mark = "INSECURE: --legacy-same-passphrase: " if config.legacy_same_passphrase else ""
+        texts.append(
+            f"{mark}the 0.8 wire uses the mesh passphrase: whoever records a handshake can test"
+            " guesses offline; choose a long random one, or set --legacy-passphrase-file"
         )
     return texts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ironmesh.config import LegacyMode, NodeConfig, PeerAddress
+from ironmesh.config import LegacyMode, NodeConfig, PeerAddress, parse_moment
 from ironmesh.settings.resolve import Settings
 from ironmesh.types import Secret
 
@@ -18,6 +18,8 @@ class Passphrases:
     """Opens the key file, where it is not the mesh passphrase."""
     legacy: Secret | None = None
     """Of the 0.8 wire alone."""
+    previous: Secret | None = None
+    """Of the mesh before its last change."""
 
 
 def node_config(settings: Settings, secrets: Passphrases) -> NodeConfig:
@@ -27,9 +29,14 @@ def node_config(settings: Settings, secrets: Passphrases) -> NodeConfig:
         ConfigError: it has no name, or values do not go together.
     """
     allowed = settings["allowed_peers"]
+    until = settings["previous_passphrase_until"]
     return NodeConfig(
         name=settings.name,
         passphrase=secrets.mesh,
+        mesh=settings["mesh"],
+        passphrase_generation=settings["passphrase_generation"],
+        previous_passphrase=secrets.previous,
+        previous_passphrase_until=None if until is None else parse_moment(until),
         home=settings.home,
         port=settings["port"],
         bind=settings["bind"],
@@ -45,6 +52,7 @@ def node_config(settings: Settings, secrets: Passphrases) -> NodeConfig:
         legacy_names=frozenset(settings["legacy_names"]),
         legacy_passphrase=secrets.legacy,
         legacy_same_passphrase=settings["legacy_same_passphrase"],
+        require_pq=settings["require_pq"],
         keys_passphrase=secrets.keys,
         keys_path=settings["keys_path"],
         trust_path=settings["trust_path"],

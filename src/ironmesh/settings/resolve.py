@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ironmesh.config import check_name
+from ironmesh.config import LegacyMode, check_name
 from ironmesh.errors import ConfigError, NotBuiltError
 from ironmesh.settings.kinds import Value
 from ironmesh.settings.sources import (
@@ -30,7 +30,7 @@ _DEV: Final[dict[str, Value]] = {
     "allow_plaintext_ws": True,
     "bind": "127.0.0.1",
 }
-_INSECURE: Final = ("open_discovery", "allow_plaintext_ws")
+_INSECURE: Final = ("open_discovery", "allow_plaintext_ws", "legacy", "legacy_same_passphrase")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,11 @@ def _profile(found: Source) -> tuple[Source, list[str]]:
 
 
 def _secure(found: Source) -> list[str]:
-    insecure = [found[name].origin for name in _INSECURE if name in found and found[name].value]
+    insecure = [
+        found[name].origin
+        for name in _INSECURE
+        if name in found and found[name].value not in (False, LegacyMode.OFF.value)
+    ]
     is_forced = "force" in found and bool(found["force"].value)
     if insecure and not is_forced:
         raise ConfigError(

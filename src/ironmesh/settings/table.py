@@ -9,10 +9,14 @@ from enum import Enum, StrEnum
 from typing import Final
 
 from ironmesh.config import (
+    DEFAULT_LEGACY,
+    DEFAULT_MESH,
     DEFAULT_PORT,
     LegacyMode,
     PeerAddress,
+    check_mesh,
     check_name,
+    parse_moment,
     parse_protocol_version,
 )
 from ironmesh.errors import ConfigError
@@ -136,6 +140,24 @@ _NODE: Final = (
         help="File with the mesh passphrase.",
     ),
     Setting(
+        name="passphrase_generation",
+        kind=Whole(0, 255),
+        default=0,
+        help="Number of the mesh passphrase: one more at each change.",
+    ),
+    Setting(
+        name="previous_passphrase_file",
+        kind=FilePath(),
+        default_text="none",
+        help="File with the mesh passphrase before the last change.",
+    ),
+    Setting(
+        name="previous_passphrase_until",
+        kind=Text(parse_moment, "DATE"),
+        default_text="none",
+        help="When the previous passphrase ends, such as 2027-01-31T18:00.",
+    ),
+    Setting(
         name="keys_path",
         kind=FilePath(),
         default_text="HOME/nodes/NAME/keys.json",
@@ -182,6 +204,13 @@ _NODE: Final = (
     ),
 )
 _NETWORK: Final = (
+    Setting(
+        name="mesh",
+        kind=Text(check_mesh, "NAME"),
+        group=Group.NETWORK,
+        default=DEFAULT_MESH,
+        help="Public name of the mesh; other meshes are not dialled.",
+    ),
     Setting(
         name="port",
         kind=Whole(0, 65535),
@@ -254,8 +283,8 @@ _WIRES: Final = (
         name="legacy",
         kind=Choice(tuple(mode.value for mode in LegacyMode)),
         group=Group.WIRE,
-        default=LegacyMode.ALL.value,
-        help="Who may speak the published 0.8 wire.",
+        default=DEFAULT_LEGACY.value,
+        help="Who may speak the published 0.8 wire. INSECURE.",
     ),
     Setting(
         name="legacy_names",
@@ -269,7 +298,7 @@ _WIRES: Final = (
         name="legacy_passphrase_file",
         kind=FilePath(),
         group=Group.WIRE,
-        default_text="the mesh passphrase",
+        default_text="the mesh passphrase, if it may serve",
         help="Passphrase of the 0.8 wire alone.",
     ),
     Setting(
@@ -277,7 +306,14 @@ _WIRES: Final = (
         kind=Switch(),
         group=Group.WIRE,
         default=False,
-        help="Use the mesh passphrase on the 0.8 wire, however weak.",
+        help="Use the mesh passphrase on the 0.8 wire, however weak. INSECURE.",
+    ),
+    Setting(
+        name="require_pq",
+        kind=Switch(),
+        group=Group.WIRE,
+        default=False,
+        help="Refuse sessions without post-quantum secrecy: slow radio.",
     ),
     Setting(
         name="min_protocol_version",
@@ -351,7 +387,9 @@ SETTINGS: Final = (*_NODE, *_NETWORK, *_WIRES, *_LOG, *_LATER)
 BUILT: Final = tuple(setting for setting in SETTINGS if setting.stage is Stage.BUILT)
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 
-SECRETS: Final = frozenset({"passphrase", "keys_passphrase", "legacy_passphrase"})
+SECRETS: Final = frozenset(
+    {"passphrase", "previous_passphrase", "keys_passphrase", "legacy_passphrase"}
+)
 """Never in a configuration file; each has a setting `NAME_file`."""
 
 

@@ -185,6 +185,10 @@ def test_values_that_make_no_sense_are_wrong_usage(ironmesh, arguments):
         (["--min-protocol-version", "1"], ConfigError),
         (["--allow-legacy=,"], ConfigError),
         (["--legacy-passphrase-file", "/dev/null"], PassphraseError),
+        (["--previous-passphrase-file", "/dev/null"], PassphraseError),
+        (["--previous-passphrase-until", "2027-01-31"], ConfigError),
+        (["--previous-passphrase-until", "soon"], ConfigError),
+        (["--mesh", "our mesh"], ConfigError),
     ],
 )
 def test_values_that_contradict_are_named_errors(ironmesh, arguments, error):

@@ -10,6 +10,8 @@ def test_everything_but_secrets_is_shown_in_json_types():
     config = NodeConfig(
         name="alice",
         passphrase=Secret("hunter2 hunter2"),
+        previous_passphrase=Secret("hunter2 hunter2 hunter2"),
+        previous_passphrase_until=1.0,
         keys_passphrase=Secret("hunter2 hunter2"),
         legacy_passphrase=Secret("hunter2 hunter2"),
         home=Path("/home"),
@@ -27,6 +29,7 @@ def test_everything_but_secrets_is_shown_in_json_types():
     assert shown["legacy"] == "off"
     assert set(shown) == set(NodeConfig.__slots__) - {
         "passphrase",
+        "previous_passphrase",
         "keys_passphrase",
         "legacy_passphrase",
         "kdf",

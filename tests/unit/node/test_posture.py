@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ironmesh.config import LegacyMode, NodeConfig
-from ironmesh.node.posture import posture_notices
+from ironmesh.errors import ConfigError
+from ironmesh.node.posture import check_legacy_passphrase, posture_notices
 from ironmesh.types import Secret
 
 STRONG_BITS = 99.0
@@ -32,6 +35,58 @@ def test_sharing_the_passphrase_with_the_0_8_wire_warns():
     assert any("offline" in text for text in texts())
     assert not any("offline" in text for text in texts(legacy_passphrase=Secret("y" * 12)))
     assert not any("offline" in text for text in texts(legacy=LegacyMode.OFF))
+
+
+def test_a_shared_passphrase_that_somebody_chose_is_called_insecure():
+    said = [text for text in texts(legacy_same_passphrase=True) if "offline" in text]
+    assert [text.startswith("INSECURE: --legacy-same-passphrase") for text in said] == [True]
+    same = texts(legacy_passphrase=Secret("x" * 12))
+    assert any("offline" in text for text in same)
+
+
+@pytest.fixture
+def _legacy_is_off_by_default(monkeypatch):
+    monkeypatch.setattr("ironmesh.config.DEFAULT_LEGACY", LegacyMode.OFF)
+
+
+@pytest.mark.usefixtures("_legacy_is_off_by_default")
+def test_the_0_8_wire_is_insecure_where_it_is_a_choice():
+    own = {"legacy_passphrase": Secret("y" * 12)}
+    assert sum("--allow-legacy" in text for text in texts(legacy=LegacyMode.ALL, **own)) == 1
+    assert not texts(legacy=LegacyMode.OFF, **own)
+
+
+def legacy_config(**settings: Any) -> NodeConfig:
+    wanted: dict[str, Any] = {"legacy": LegacyMode.ALL, **settings}
+    return NodeConfig(name="alice", passphrase=Secret("x" * 12), **wanted)
+
+
+@pytest.mark.usefixtures("_legacy_is_off_by_default")
+@pytest.mark.parametrize("settings", [{}, {"legacy_passphrase": Secret("x" * 12)}])
+def test_a_weak_mesh_passphrase_does_not_serve_on_the_0_8_wire(settings: dict[str, Any]):
+    config = legacy_config(**settings)
+    for bits in (0.0, 79.9):
+        with pytest.raises(ConfigError, match="--legacy-passphrase-file"):
+            check_legacy_passphrase(config, bits)
+    check_legacy_passphrase(config, 80.0)
+
+
+@pytest.mark.usefixtures("_legacy_is_off_by_default")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"legacy": LegacyMode.OFF},
+        {"legacy_passphrase": Secret("y" * 12)},
+        {"legacy_same_passphrase": True},
+    ],
+)
+def test_a_weak_mesh_passphrase_may_stay_where_it_does_not_serve(settings: dict[str, Any]):
+    check_legacy_passphrase(legacy_config(**settings), 0.0)
+
+
+def test_a_default_that_nobody_chose_is_not_refused(monkeypatch):
+    monkeypatch.setattr("ironmesh.config.DEFAULT_LEGACY", LegacyMode.ALL)
+    check_legacy_passphrase(legacy_config(), 0.0)
 
 
 def test_nobody_to_dial_is_said_but_is_no_warning():

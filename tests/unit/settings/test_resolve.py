@@ -21,6 +21,7 @@ TEXTS = {
     "peers": "10.0.0.1:9",
     "capabilities": "llm:x",
     "legacy": "off",
+    "previous_passphrase_until": "2027-01-31",
     "log_level": "DEBUG",
     "log_format": "json",
     "profile": "dev",
@@ -35,6 +36,8 @@ NOT_OF_THE_NODE = {
     "passphrase_file",
     "keys_passphrase_file",
     "legacy_passphrase_file",
+    "previous_passphrase_file",
+    "previous_passphrase_until",
     "log_level",
     "log_file",
     "log_format",
@@ -203,6 +206,7 @@ def test_every_field_of_a_node_config_can_be_set():
         "allow_plaintext": "allow_plaintext_ws",
         "keys_passphrase": "keys_passphrase_file",
         "legacy_passphrase": "legacy_passphrase_file",
+        "previous_passphrase": "previous_passphrase_file",
         "rekey_interval_s": "rekey_interval",
     }
     assert {renamed.get(field, field) for field in fields} <= set(BY_NAME)
@@ -246,6 +250,31 @@ def test_profile_secure_refuses_what_a_file_allows(home):
     with pytest.raises(ConfigError, match=r"config\.toml:1"):
         resolve(flags, {})
     assert resolve(flags | flag("force", "1"), {})["open_discovery"] is True
+
+
+@pytest.mark.parametrize("line", ['legacy = "all"', "legacy_same_passphrase = true"])
+def test_profile_secure_refuses_the_0_8_wire(home, line):
+    flags = flag("home", str(home)) | flag("name", "alice") | flag("profile", "secure")
+    write(home / "config.toml", ['legacy = "off"', "legacy_same_passphrase = false"])
+    assert resolve(flags, {})["legacy"] == "off"
+    write(home / "config.toml", [line])
+    with pytest.raises(ConfigError, match=r"config\.toml:1"):
+        resolve(flags, {})
+
+
+def test_the_previous_passphrase_has_an_end(home):
+    flags = flag("home", str(home)) | flag("name", "alice")
+    secrets = Passphrases(PASSPHRASE, previous=Secret("what we had before"))
+    with pytest.raises(ConfigError, match="has no end"):
+        node_config(resolve(flags, {}), secrets)
+    settings = resolve(flags | flag("previous_passphrase_until", "2027-01-31"), {})
+    with pytest.raises(ConfigError, match="the present one"):
+        node_config(settings, Passphrases(PASSPHRASE, previous=PASSPHRASE))
+    made = node_config(
+        resolve(flags | flag("previous_passphrase_until", "1970-01-02T00:00+01:00"), {}), secrets
+    )
+    assert made.previous_passphrase == Secret("what we had before")
+    assert made.previous_passphrase_until == 23 * 3600.0
 
 
 def test_an_origin_reads_as_people_say_it():
