@@ -30,6 +30,8 @@ from ironmesh.types import MessagePriority, Secret
 AnyPath = str | PathLike[str]
 AnySecret = str | Secret
 
+_PRIORITIES: Final = {priority.value: priority for priority in MessagePriority}
+
 
 class DaemonSettings(TypedDict, total=False):
     """Settings beside name, port and passphrase; see `docs/python.md` for their meaning."""
@@ -224,8 +226,8 @@ def to_priority(text: str) -> MessagePriority:
         ConfigError: there is none.
     """
     try:
-        return MessagePriority(text.upper())
-    except (ValueError, AttributeError) as error:
+        return _PRIORITIES[text.upper()]
+    except (KeyError, AttributeError) as error:
         raise ConfigError(
             f"{text!r} is not a priority", f"use {', '.join(MessagePriority)}"
         ) from error

@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+import msgspec
+
 from ironmesh.delivery.records import OutboxRow, OutboxState, UpdateOutbox
 from ironmesh.types import PRIORITIES
-from ironmesh.wire.receipts import split_id
 
 RANKS: Final = {priority: rank for rank, priority in enumerate(PRIORITIES)}
 """0 is the most urgent."""
@@ -32,60 +33,37 @@ class Stage(Enum):
     """Its end is known; the commit of it may be under way."""
 
 
-class Entry:
-    """A message of ours.
+class Entry(msgspec.Struct, eq=False):
+    """A message of ours; two are never equal."""
 
-    Args:
-        row: as it is on disk.
-        order: counts up over all messages of this run.
-        expires_at: monotonic seconds.
-        payload: None = to be read from the store when its turn comes.
-    """
-
-    __slots__ = (
-        "attempts",
-        "end",
-        "expires_at",
-        "is_fresh",
-        "is_gone",
-        "is_saved",
-        "number",
-        "order",
-        "payload",
-        "rank",
-        "row",
-        "stage",
-        "tries",
-        "victims",
-        "written_at",
-        "written_no",
-    )
-
-    def __init__(
-        self, row: OutboxRow, order: int, expires_at: float, payload: bytes | None = None
-    ) -> None:
-        self.row = row
-        self.order = order
-        self.expires_at = expires_at
-        self.payload = payload
-        self.number = split_id(row.id)[1]
-        self.rank = RANKS[row.priority]
-        self.stage = Stage.ACCEPTED
-        self.is_fresh = True
-        """It was not transmitted in this run."""
-        self.is_saved = False
-        """It is on disk."""
-        self.is_gone = False
-        """Its number is settled for good: its end is on disk, or it never was itself."""
-        self.attempts = 0
-        """Transmissions in this run."""
-        self.tries = 0
-        """Transmissions since the link came up."""
-        self.written_at: float | None = None
-        self.written_no = 0
-        self.victims: tuple[Entry, ...] = ()
-        """Those that make room for it."""
-        self.end: UpdateOutbox | None = None
+    row: OutboxRow
+    """As it is on disk."""
+    order: int
+    """Counts up over all messages of this run."""
+    number: int
+    """The number in its id."""
+    rank: int
+    """Of its priority; 0 is the most urgent."""
+    expires_at: float
+    """Monotonic seconds."""
+    payload: bytes | None
+    """None = to be read from the store when its turn comes."""
+    stage: Stage = Stage.ACCEPTED
+    is_fresh: bool = True
+    """It was not transmitted in this run."""
+    is_saved: bool = False
+    """It is on disk."""
+    is_gone: bool = False
+    """Its number is settled for good: its end is on disk, or it never was itself."""
+    attempts: int = 0
+    """Transmissions in this run."""
+    tries: int = 0
+    """Transmissions since the link came up."""
+    written_at: float | None = None
+    written_no: int = 0
+    victims: tuple[Entry, ...] = ()
+    """Those that make room for it."""
+    end: UpdateOutbox | None = None
 
     @property
     def is_being_cancelled(self) -> bool:

@@ -13,7 +13,7 @@ the shell carries out in their order:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ironmesh.delivery.actions import (
     MAX_LIFETIME_S,
@@ -26,7 +26,14 @@ from ironmesh.delivery.actions import (
 )
 from ironmesh.delivery.entry import Entry, Stage
 from ironmesh.delivery.lane import Lane, LaneLink, OutboxLimits
-from ironmesh.delivery.records import OutboxState, PutOutbox, Snapshot, StoreOp, UpdateOutbox
+from ironmesh.delivery.records import (
+    OutboxRow,
+    OutboxState,
+    PutOutbox,
+    Snapshot,
+    StoreOp,
+    UpdateOutbox,
+)
 from ironmesh.delivery.sender import Sender
 from ironmesh.delivery.shelf import STORE_PAUSE_S, Shelf, tell_settled
 from ironmesh.errors import DeliveryError, MessageTooLargeError
@@ -104,23 +111,23 @@ class Outbox:
         for draft in drafts:
             self._check(draft)
         entries: list[Entry] = []
+        ops: list[StoreOp] = []
+        rows: list[tuple[OutboxRow, bytes]] = []
+        size_bytes = 0
         try:
             for draft in drafts:
-                entries.append(self._shelf.admit(draft, now))
+                entry = self._shelf.admit(draft, now)
+                entries.append(entry)
+                rows.append((entry.row, draft.payload))
+                size_bytes += entry.row.size_bytes
+                if entry.victims:
+                    ops += _evictions(entry.victims, now)
         except DeliveryError:
             for entry in reversed(entries):
                 self._shelf.undo(entry)
             raise
-        ops: list[StoreOp] = [
-            UpdateOutbox(
-                victim.row.id, victim.row.destination, OutboxState.EVICTED, ended_wall=now.wall
-            )
-            for entry in entries
-            for victim in entry.victims
-        ]
-        rows = zip(entries, drafts, strict=True)
-        ops.append(PutOutbox(tuple((entry.row, draft.payload) for entry, draft in rows)))
-        return Accepted(tuple(entry.row.id for entry in entries), tuple(ops))
+        ops.append(PutOutbox(tuple(rows)))
+        return Accepted(tuple([row.id for row, _payload in rows]), tuple(ops), size_bytes)
 
     def _check(self, draft: Draft) -> None:
         lane = self._shelf.known_lane(draft.destination)
@@ -301,3 +308,9 @@ class Outbox:
     ) -> None:
         for lane in self._shelf.lanes_of(entries):
             self._sender.pump(lane, now, actions)
+
+
+def _evictions(victims: Iterable[Entry], now: Instant) -> Iterator[UpdateOutbox]:
+    for victim in victims:
+        row = victim.row
+        yield UpdateOutbox(row.id, row.destination, OutboxState.EVICTED, ended_wall=now.wall)

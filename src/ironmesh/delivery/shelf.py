@@ -68,9 +68,9 @@ class Shelf:
         expired: list[Entry] = []
         for row in sorted(snapshot.outbox, key=self._age):
             left_s = row.lifetime_s - max(0.0, now.wall - row.as_of_wall)
-            entry = self._enter(row, now.mono + max(0.0, left_s), None)
+            lane = self.lane(row.destination)
+            entry = self._enter(lane, row, now.mono + max(0.0, left_s), None)
             entry.is_saved = True
-            lane = self._lanes[row.destination]
             if row.state is OutboxState.HELD:
                 lane.hold(entry)
             else:
@@ -103,18 +103,19 @@ class Shelf:
             lifetime_s=draft.lifetime_s,
             as_of_wall=now.wall,
         )
-        entry = self._enter(row, now.mono + draft.lifetime_s, draft.payload)
+        entry = self._enter(lane, row, now.mono + draft.lifetime_s, draft.payload)
         entry.victims = victims
         for victim in victims:
             self.expiries.drop(victim)
         return entry
 
-    def _enter(self, row: OutboxRow, expires_at: float, payload: bytes | None) -> Entry:
+    def _enter(self, lane: Lane, row: OutboxRow, expires_at: float, payload: bytes | None) -> Entry:
         self._orders += 1
-        entry = Entry(row, self._orders, expires_at, payload)
+        _epoch, number = split_id(row.id)
+        entry = Entry(row, self._orders, number, RANKS[row.priority], expires_at, payload)
         self._entries[row.id] = entry
         self.expiries.put(entry, expires_at)
-        self.lane(row.destination).add(entry)
+        lane.add(entry)
         return entry
 
     def undo(self, entry: Entry) -> None:

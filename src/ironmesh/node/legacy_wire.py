@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from ironmesh.config import NodeConfig
@@ -22,6 +23,7 @@ LEGACY_MAX_PAYLOAD_BYTES: Final = MAX_PAYLOAD_BYTES
 """The largest payload that fits one frame."""
 
 
+@lru_cache(maxsize=256)
 def check_application_type(kind: str) -> None:
     """Accept a message type that an application may send.
 

@@ -103,7 +103,7 @@ class Outgoing:
         """
         self._check_open()
         accepted = self._outbox.accept(drafts, self._clock.now())
-        await self._saver.save(accepted, sum(len(draft.payload) for draft in drafts))
+        await self._saver.save(accepted)
         return accepted.ids
 
     def _accepted(self, ids: Sequence[MessageId]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from ironmesh.delivery.actions import Accepted
 from ironmesh.delivery.records import DeliveryStore
@@ -20,9 +22,8 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 Tell = Callable[[Sequence[MessageId]], None]
 
 
-class _Call(NamedTuple):
+class _Call(msgspec.Struct, frozen=True):
     accepted: Accepted
-    size_bytes: int
     done: asyncio.Future[None]
 
 
@@ -49,14 +50,14 @@ class Saver:
         self._calls: deque[_Call] = deque()
         self._working: asyncio.Task[None] | None = None
 
-    async def save(self, accepted: Accepted, size_bytes: int) -> None:
+    async def save(self, accepted: Accepted) -> None:
         """Return when what was accepted is on disk, which happens also if nobody waits for it.
 
         Raises:
             StoreError: it could not be brought to disk.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._calls.append(_Call(accepted, size_bytes, done))
+        self._calls.append(_Call(accepted, done))
         if self._working is None:
             self._working = asyncio.create_task(self._work(), name="outbox saver")
             self._keep(self._working)
@@ -74,7 +75,7 @@ class Saver:
         size_bytes = 0
         while self._calls and len(group) < MAX_CALLS and size_bytes < MAX_BYTES:
             group.append(self._calls.popleft())
-            size_bytes += group[-1].size_bytes
+            size_bytes += group[-1].accepted.size_bytes
         return group
 
     async def _save_group(self, group: list[_Call]) -> None:

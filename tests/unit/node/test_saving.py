@@ -47,8 +47,8 @@ class Told:
 
     async def save(self, number: int, size_bytes: int = 1) -> None:
         message_id = MessageId(str(number).encode())
-        accepted = Accepted((message_id,), (PruneHistory(float(number)),))
-        await self._saver.save(accepted, size_bytes)
+        accepted = Accepted((message_id,), (PruneHistory(float(number)),), size_bytes)
+        await self._saver.save(accepted)
 
 
 async def test_what_is_accepted_at_once_is_one_commit_in_the_order_of_the_calls() -> None:

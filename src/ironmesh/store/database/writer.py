@@ -186,7 +186,9 @@ def _payload_bytes(batch: Sequence[StoreOp]) -> int:
     size_bytes = 0
     for operation in batch:
         if isinstance(operation, PutOutbox):
-            size_bytes += sum(len(payload) for _row, payload in operation.rows)
+            for _row, payload in operation.rows:
+                size_bytes += len(payload)
         elif isinstance(operation, PutInbox):
-            size_bytes += sum(len(row.message.payload) for row in operation.rows)
+            for row in operation.rows:
+                size_bytes += len(row.message.payload)
     return size_bytes
