@@ -149,6 +149,8 @@ class LinkInfo(msgspec.Struct, frozen=True):
     """Frames that the peer takes without dropping any; 0 = no limit."""
     frame_burst: int = 0
     """Frames that the peer takes at once above that rate."""
+    piece_bytes: int = 0
+    """Larger payloads are written in pieces of at most so much; 0 = every message as a whole."""
 
 
 class Refusal(StrEnum):

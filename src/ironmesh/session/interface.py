@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ironmesh.types import Instant, LinkInfo, Message, NodeId, Refusal, Unit, WireKind
 
@@ -91,7 +91,12 @@ class PeerThrottled:
     """The peer says that it dropped a frame because we sent too fast."""
 
 
-ChannelEvent = PeerAlive | PeerClosing | UnitRefused | Rekeyed | PeerThrottled
+@dataclass(frozen=True, slots=True)
+class PeerReady:
+    """The peer accepted us, which was in doubt until now."""
+
+
+ChannelEvent = PeerAlive | PeerClosing | UnitRefused | Rekeyed | PeerThrottled | PeerReady
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,20 @@ class Opened:
     messages: list[Message] = field(default_factory=list)
     """In the order in which they arrived. Types that the mesh consumes are among them."""
     events: list[ChannelEvent] = field(default_factory=list)
+
+
+class Piece(NamedTuple):
+    """A part of a message whose payload exceeds `LinkInfo.piece_bytes`."""
+
+    message: Message
+    offset: int
+    """Where it begins in the payload; pieces of one message follow one another."""
+    size: int
+
+    @property
+    def is_last(self) -> bool:
+        """With it the message is whole."""
+        return self.offset + self.size == len(self.message.payload)
 
 
 class Channel(Protocol):
@@ -131,12 +150,19 @@ class Channel(Protocol):
         """Key changes in this session so far."""
         ...
 
-    def seal(self, messages: Sequence[Message], now: Instant) -> list[Unit]:
-        """Return the units to write: waiting control traffic first, then `messages`.
+    def seal(
+        self, messages: Sequence[Message], now: Instant, piece: Piece | None = None
+    ) -> list[Unit]:
+        """Return the units to write: waiting control traffic first, then `messages`, then `piece`.
+
+        A message given up before its last piece is forgotten by the peer when the first piece of
+        another one of its priority comes.
 
         Raises:
             MessageTooLargeError: a message does not fit; nothing of the list was sealed.
-            LocalProtocolError: messages while `is_holding`, or the channel is closed.
+            LocalProtocolError: messages while `is_holding`, a piece where the wire knows none, or
+                the channel is closed.
+            RemoteProtocolError: the peer does not let the keys be changed: the session must end.
         """
         ...
 

@@ -16,6 +16,7 @@ from ironmesh.session.interface import (
     PeerClaim,
     PeerClosing,
     PeerThrottled,
+    Piece,
     Rekeyed,
     UnitRefused,
 )
@@ -133,18 +134,22 @@ class LegacyChannel:
             *(time for time in times if time is not None),
         )
 
-    def seal(self, messages: Sequence[Message], now: Instant) -> list[Unit]:
+    def seal(
+        self, messages: Sequence[Message], now: Instant, piece: Piece | None = None
+    ) -> list[Unit]:
         """Return the frames to write: waiting control traffic first, then the messages.
 
         A published node gets a frame for each message; ours gets several messages in one.
 
         Raises:
             MessageTooLargeError: a message does not fit; nothing of the list was sealed.
-            LocalProtocolError: messages while `is_holding`, a message that is not ours to send, or
-                the channel is closed.
+            LocalProtocolError: messages while `is_holding`, a message that is not ours to send, a
+                piece of one, or the channel is closed.
         """
         if self._sealer is None:
             raise LocalProtocolError("the channel is closed")
+        if piece is not None:
+            raise LocalProtocolError("this wire takes no pieces of messages")
         if messages and self.is_holding:
             raise LocalProtocolError("a key change is under way")
         drafts = self._drafts(messages)

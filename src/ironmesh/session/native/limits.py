@@ -1,0 +1,31 @@
+"""How much, how often and how long: the figures of a session on our own wire."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PACK_MESSAGES: Final = 64
+"""Messages that are written together in one record, at most."""
+PACK_BYTES: Final = 64 * 1024
+"""A record is closed before it exceeds this, unless one message does; also the size of chunks."""
+MAX_PAYLOAD_BYTES: Final = 16 * 1024 * 1024
+
+PING_INTERVAL_S: Final = 30.0
+LIVENESS_TIMEOUT_S: Final = 90.0
+"""A session in which nothing at all arrived for so long is over."""
+RADIO_PING_INTERVAL_S: Final = 600.0
+RADIO_LIVENESS_TIMEOUT_S: Final = 1800.0
+UNANSWERED_PINGS: Final = 16
+PONGS_PER_SECOND: Final = 1.0
+PONG_BURST: Final = 10
+
+REKEY_INTERVAL_S: Final = 600.0
+RADIO_REKEY_INTERVAL_S: Final = 12 * 3600.0
+LATE_STARTER: Final = 1.1
+"""The node with the larger id waits so much longer, so that two rarely start at once."""
+REKEY_RECORDS: Final = 2**20
+REKEY_BYTES: Final = 2**30
+PATIENCE: Final = 2
+"""The session ends when its keys are used for so many times what they are meant for."""
+
+MAX_REASON_BYTES: Final = 256

@@ -1,0 +1,113 @@
+"""Fills records: as many messages in each as fit, and large messages in chunks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ironmesh.session.interface import Piece
+from ironmesh.session.native.limits import PACK_BYTES, PACK_MESSAGES
+from ironmesh.session.native.sealing import RecordWriter
+from ironmesh.types import Message, Secret, Unit
+from ironmesh.wire.native.messages import (
+    FLAG_FIRST,
+    MAX_VARINT_BYTES,
+    PRIORITY_BITS,
+    encode_head,
+    encode_prefix,
+    varint,
+)
+from ironmesh.wire.native.records import OVERHEAD_BYTES
+from ironmesh.wire.native.registry import ControlType
+
+_CHUNK_HEAD_BYTES: Final = 2 + MAX_VARINT_BYTES
+_USUAL_HEAD_BYTES: Final = _CHUNK_HEAD_BYTES + MAX_VARINT_BYTES + 32
+
+
+class Packer:
+    """Puts messages into records, in the order in which they are given.
+
+    Args:
+        max_bytes: the largest record that the transport takes.
+    """
+
+    __slots__ = (
+        "_capacity",
+        "_count",
+        "_is_signed",
+        "_parts",
+        "_room",
+        "_size",
+        "_writer",
+        "units",
+    )
+
+    def __init__(self, writer: RecordWriter, max_bytes: int) -> None:
+        self._writer = writer
+        self._capacity = max_bytes - OVERHEAD_BYTES
+        self._room = min(PACK_BYTES, self._capacity)
+        self._parts: list[bytes | memoryview] = []
+        self._size = self._count = 0
+        self._is_signed = False
+        self.units: list[Unit] = []
+        """The records that are full."""
+
+    def put_control(self, control: bytes, *, is_signed: bool = True) -> None:
+        """Add a control message."""
+        self._put(control, b"", is_signed=is_signed)
+
+    def put_message(self, message: Message) -> None:
+        """Add a message, in chunks if it is too large for one record."""
+        prefix, payload = encode_prefix(message), message.payload
+        if len(payload) > PACK_BYTES or len(prefix) + len(payload) > self._capacity:
+            self.put_piece(Piece(message, 0, len(payload)))
+        else:
+            self._put(prefix, payload)
+
+    def put_piece(self, piece: Piece) -> None:
+        """Add a part of a message, in as many chunks as it needs."""
+        message, at, size = piece
+        payload = memoryview(message.payload)
+        head = encode_head(message)
+        end = at + size
+        while at < end:
+            flags = head[1] & PRIORITY_BITS
+            first = b""
+            if not at:
+                flags |= FLAG_FIRST
+                first = varint(len(payload)) + head
+            room = min(PACK_BYTES, self._capacity - _CHUNK_HEAD_BYTES - len(first))
+            data = payload[at : min(at + room, end)]
+            prefix = bytes((ControlType.CHUNK, flags)) + varint(len(first) + len(data)) + first
+            self._put(prefix, data)
+            at += len(data)
+
+    def flush(self) -> None:
+        """Seal what is there."""
+        if self._parts:
+            self.units.append(self._writer.seal(b"".join(self._parts), is_signed=self._is_signed))
+            self._parts = []
+            self._size = self._count = 0
+            self._is_signed = False
+
+    def switch(self, chain: Secret) -> None:
+        """Seal what is there as the last record of the phase."""
+        self.flush()
+        self._writer.next_phase(chain)
+
+    def _put(self, prefix: bytes, payload: bytes | memoryview, *, is_signed: bool = True) -> None:
+        size = len(prefix) + len(payload)
+        if self._count and (self._count == PACK_MESSAGES or self._size + size > self._room):
+            self.flush()
+        self._parts.append(prefix)
+        self._parts.append(payload)
+        self._size += size
+        self._count += 1
+        self._is_signed = self._is_signed or is_signed
+
+
+def piece_bytes(max_bytes: int) -> int:
+    """Return the largest part of a payload that a record of at most `max_bytes` is asked to hold.
+
+    One that needs more, since its type has a long name, is divided once more when it is packed.
+    """
+    return min(PACK_BYTES, max_bytes - OVERHEAD_BYTES - _USUAL_HEAD_BYTES)
