@@ -28,21 +28,6 @@ RADIO = Negotiated("reticulum", (), "", is_radio_small=True, is_slow=True)
 LINKS = {"hybrid": FAST, "radio": RADIO}
 
 
-@dataclass(slots=True)
-class KeptChannel:
-    """Stands in for a channel where a test looks at the keys alone."""
-
-    keys: SessionKeys
-    options: dict[str, Any]
-
-    def close(self, reason: str, now: Instant) -> list[Unit]:
-        return [f"closed: {reason}".encode()]
-
-
-def keep_keys(keys: SessionKeys, **options: Any) -> Any:
-    return KeptChannel(keys, options)
-
-
 def settings(name: str, **changes: Any) -> NativeSettings:
     """Return the settings of a node."""
     values: dict[str, Any] = {
@@ -50,7 +35,6 @@ def settings(name: str, **changes: Any) -> NativeSettings:
         "name": name,
         "prs": {0: PRS},
         "random": seeded(name),
-        "make_channel": keep_keys,
     }
     return NativeSettings(**(values | changes))
 
@@ -87,13 +71,8 @@ class Met:
     dialled: Channel
     accepted: Channel
     units: list[bytes]
-
-    @property
-    def keys(self) -> tuple[SessionKeys, SessionKeys]:
-        """The keys of both ends, the initiator's first."""
-        assert isinstance(self.dialled, KeptChannel)
-        assert isinstance(self.accepted, KeptChannel)
-        return self.dialled.keys, self.accepted.keys
+    keys: tuple[SessionKeys, SessionKeys]
+    """The keys of both ends, the initiator's first."""
 
 
 def meet(
@@ -109,24 +88,29 @@ def meet(
     other = ResponderHandshake(listener, negotiated, always)
     other.start(now)
     units: list[bytes] = []
+    ends: dict[Handshake, tuple[SessionKeys, Channel]] = {}
+
+    def carry(said: list[Unit], machine: Handshake) -> list[Unit]:
+        units.extend(said)
+        answers = [answer for unit in said for answer in machine.receive(unit, now)]
+        if machine.claim is not None and machine not in ends:
+            keys = keys_of(machine)
+            established = machine.accept(now)
+            ends[machine] = keys, established.channel
+            answers += established.units
+        return answers
+
     to_responder = one.start(now)
-    accepted: Channel | None = None
-    dialled: Channel | None = None
-    while dialled is None or accepted is None:
-        to_initiator = [answer for unit in to_responder for answer in other.receive(unit, now)]
-        units += to_responder
-        to_responder = []
-        if other.claim is not None and accepted is None:
-            established = other.accept(now)
-            to_initiator += established.units
-            accepted = established.channel
-        units += to_initiator
-        to_responder = [answer for unit in to_initiator for answer in one.receive(unit, now)]
-        if one.claim is not None and dialled is None:
-            established = one.accept(now)
-            to_responder += established.units
-            dialled = established.channel
-    return Met(dialled, accepted, units)
+    while to_responder:
+        to_responder = carry(carry(to_responder, other), one)
+    return Met(ends[one][1], ends[other][1], units, (ends[one][0], ends[other][0]))
+
+
+def keys_of(machine: Handshake) -> SessionKeys:
+    """Return the keys of a machine that has verified its peer and waits for a decision."""
+    assert isinstance(machine, InitiatorHandshake | ResponderHandshake)
+    assert machine._outcome is not None
+    return machine._outcome.keys
 
 
 def refusal_of(machine: Handshake, unit: Unit, now: Instant = NOW) -> Refusal | None:

@@ -1,6 +1,7 @@
-"""Key agreement, key derivation and sealing of the native wire, over `cryptography`.
+"""Key agreement, key derivation and sealing of the native wire.
 
-X25519 (RFC 7748), ML-KEM-768 (FIPS 203), HKDF-SHA256 (RFC 5869), ChaCha20-Poly1305 (RFC 8439).
+X25519 (RFC 7748) is libsodium's, which is quicker at new keys; ML-KEM-768 (FIPS 203) and
+ChaCha20-Poly1305 (RFC 8439) are those of `cryptography`; HKDF-SHA256 (RFC 5869) is two HMACs.
 Nothing that starts with `ironmesh --version` may import this: `cryptography` takes its time.
 """
 
@@ -12,8 +13,9 @@ from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from nacl import bindings
+from nacl.exceptions import RuntimeError as NaclRuntimeError
 
 from ironmesh.crypto.sodium import CryptoError
 from ironmesh.types import Random, Secret
@@ -39,13 +41,13 @@ class X25519Pair:
     """An ephemeral X25519 key pair. Make one with `generate`."""
 
     public: bytes
-    _private: X25519PrivateKey
+    _secret: Secret
 
     @classmethod
     def generate(cls, random: Random) -> X25519Pair:
         """Return a new pair from 32 bytes of `random`."""
-        private = X25519PrivateKey.from_private_bytes(random(X25519_BYTES))
-        return cls(private.public_key().public_bytes_raw(), private)
+        secret = random(X25519_BYTES)
+        return cls(bindings.crypto_scalarmult_base(secret), Secret(secret))
 
     def agree(self, peer_public: bytes) -> bytes:
         """Return the shared secret (32).
@@ -53,13 +55,12 @@ class X25519Pair:
         Raises:
             CryptoError: the result is all zero (a low-order key), or not 32 bytes were given.
         """
+        if len(peer_public) != X25519_BYTES:
+            raise CryptoError("the peer's X25519 key is not 32 bytes")
         try:
-            return self._private.exchange(X25519PublicKey.from_public_bytes(peer_public))
-        except ValueError as error:
-            raise CryptoError("the peer's X25519 key cannot be used") from error
-
-    def __repr__(self) -> str:
-        return f"X25519Pair(public={self.public.hex()})"
+            return bindings.crypto_scalarmult(self._secret.reveal(), peer_public)
+        except NaclRuntimeError as error:
+            raise CryptoError("the peer's X25519 key has low order") from error
 
 
 # --- ML-KEM-768 -----------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ironmesh.session.interface import Channel, PeerClaim
+from ironmesh.session.interface import PeerClaim
+from ironmesh.session.native.channel import NativeChannel
 from ironmesh.session.native.keys import SessionKeys
 from ironmesh.session.native.schedule import Negotiated, Role
 from ironmesh.session.native.settings import NativeSettings
@@ -32,9 +33,11 @@ class Outcome:
             expires=self.resumable_until,
         )
 
-    def channel(self, settings: NativeSettings, negotiated: Negotiated, now: Instant) -> Channel:
+    def channel(
+        self, settings: NativeSettings, negotiated: Negotiated, now: Instant
+    ) -> NativeChannel:
         """Return this end of the session."""
-        return settings.make_channel(
+        return NativeChannel(
             self.keys,
             identity=settings.identity,
             claim=self.claim,
@@ -42,4 +45,5 @@ class Outcome:
             now=now,
             rekey_interval_s=settings.rekey_interval_s,
             is_radio=negotiated.is_radio_small,
+            max_record_bytes=negotiated.max_record_bytes,
         )

@@ -13,6 +13,7 @@ from ironmesh.crypto import hybrid
 from ironmesh.crypto.sodium import hmac_sha256, sha256
 from ironmesh.session.native.keys import SessionKeys
 from ironmesh.types import Secret
+from ironmesh.wire.native.records import MAX_RECORD_BYTES
 
 HANDSHAKE_LABEL = b"ironmesh v5 handshake"
 
@@ -48,6 +49,8 @@ class Negotiated:
     """A Reticulum link whose channel message is under 1,400 bytes: profile `radio`."""
     is_slow: bool = False
     """Messages take seconds: every wait of the handshake is longer."""
+    max_record_bytes: int = MAX_RECORD_BYTES
+    """What one message of the transport carries; no part of the transcript."""
 
     def transcript(self) -> bytes:
         """Return `h0`, 32 bytes: what every transcript on this connection begins with."""

@@ -10,7 +10,6 @@ from ironmesh.crypto import hybrid
 from ironmesh.crypto.identity import Identity
 from ironmesh.crypto.meshkey import MESH_SECRET_BYTES
 from ironmesh.errors import LocalProtocolError
-from ironmesh.session.interface import Channel
 from ironmesh.session.native.exchange import Encapsulate
 from ironmesh.session.native.tickets import Tickets
 from ironmesh.types import Instant, Random, Secret
@@ -54,7 +53,6 @@ class NativeSettings:
     rekey_interval_s: float = 600.0
     """Seconds after which a channel in use changes its keys."""
     encapsulate: Encapsulate = hybrid.encapsulate
-    make_channel: Callable[..., Channel]
 
     def __post_init__(self) -> None:
         if len(self.prs) not in (1, 2) or not all(0 <= gen < _GENERATIONS for gen in self.prs):

@@ -12,7 +12,6 @@ from tests.support.native import (
     OTHER_PRS,
     PRS,
     RADIO,
-    KeptChannel,
     agree,
     initiator,
     later,
@@ -23,7 +22,7 @@ from tests.support.native import (
 )
 
 from ironmesh.errors import HandshakeError, LocalProtocolError
-from ironmesh.session.interface import PeerStatement
+from ironmesh.session.interface import Opened, PeerClosing, PeerReady, PeerStatement
 from ironmesh.session.native import proof, schedule
 from ironmesh.session.native.initiator import InitiatorHandshake
 from ironmesh.session.native.responder import ResponderHandshake
@@ -98,15 +97,15 @@ def test_clocks_decide_nothing() -> None:
 
 
 @each_link
-def test_a_channel_is_told_what_its_session_is(link: Any) -> None:
+def test_the_responder_says_ready_first_and_both_ends_talk(link: Any) -> None:
     met = meet(ALICE, BOB, link)
-    assert isinstance(met.accepted, KeptChannel)
-    options = met.accepted.options
-    assert options["identity"] is BOB.identity
-    assert options["claim"].node_id == ALICE.identity.node_id
-    assert options["now"] == NOW
-    assert options["is_radio"] is link.is_radio_small
-    assert options["rekey_interval_s"] == 600.0
+    assert met.accepted.wants_write
+    assert not met.dialled.wants_write
+    (ready,) = met.accepted.seal([], NOW)
+    assert met.dialled.open(ready, NOW) == Opened(events=[PeerReady()])
+    assert met.accepted.link.peer == ALICE.identity.node_id
+    assert met.dialled.link.peer_name == "bob"
+    assert met.dialled.link.wire is WireKind.NATIVE
 
 
 # --- Who is refused -------------------------------------------------------------------------------
@@ -145,8 +144,12 @@ def test_a_copy_of_a_node_that_dials_it_is_told_under_seal(
     with monkeypatch.context() as patch:
         patch.setattr(proof, "check_peer", lambda *_: None)
         copy.receive(m2, NOW)
-    assert refusal_of(other, copy.accept(NOW).units[0]) is Refusal.SELF
-    assert (other.claim, other.parting_units) == (None, [b"closed: self"])
+    established = copy.accept(NOW)
+    (m3,), channel = established.units, established.channel
+    assert refusal_of(other, m3) is Refusal.SELF
+    assert other.claim is None
+    (close,) = other.parting_units
+    assert channel.open(close, NOW).events == [PeerClosing("self")]
 
 
 def test_whoever_answers_in_place_of_the_dialled_node_is_refused() -> None:
@@ -170,8 +173,10 @@ def test_a_refused_responder_does_not_learn_who_dialled() -> None:
 def test_a_verified_initiator_is_refused_in_place_of_ready() -> None:
     one, other = initiator(ALICE), responder(BOB)
     one.receive(other.receive(one.start(NOW)[0], NOW)[0], NOW)
-    other.receive(one.accept(NOW).units[0], NOW)
-    assert other.refuse(Refusal.NOT_ALLOWED, NOW) == [b"closed: not_allowed"]
+    established = one.accept(NOW)
+    other.receive(established.units[0], NOW)
+    (close,) = other.refuse(Refusal.NOT_ALLOWED, NOW)
+    assert established.channel.open(close, NOW).events == [PeerClosing("not_allowed")]
     assert other.claim is None
 
 

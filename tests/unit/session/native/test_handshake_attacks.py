@@ -22,6 +22,7 @@ from tests.support.native import (
     RADIO,
     agree,
     initiator,
+    keys_of,
     refusal_of,
     responder,
     settings,
@@ -53,9 +54,8 @@ class Halted:
         self.m2: bytes = self.answered.receive(self.m1, NOW)[0]
         verified = copy(self.dialling)
         verified.receive(self.m2, NOW)
-        established = verified.accept(NOW)
-        self.m3: bytes = established.units[0]
-        self.keys = established.channel.keys
+        self.keys = keys_of(verified)
+        self.m3: bytes = verified.accept(NOW).units[0]
 
     def stops(self, number: int, forged: bytes) -> bool:
         """Tell whether one of the ends refuses when message `number` arrives like this."""
@@ -123,7 +123,7 @@ def test_untouched_messages_pass(link: Negotiated) -> None:
     halted = HALTED["hybrid" if link is FAST else "radio"]
     answered = copy(halted.answered)
     answered.receive(halted.m3, NOW)
-    assert agree(answered.accept(NOW).channel.keys, halted.keys)
+    assert agree(keys_of(answered), halted.keys)
 
 
 @trials(max_examples=200, deadline=None)

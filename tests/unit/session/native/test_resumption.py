@@ -24,6 +24,7 @@ from tests.support.native import (
 )
 
 from ironmesh.crypto import sodium
+from ironmesh.session.interface import PeerClosing
 from ironmesh.session.native.settings import NativeSettings
 from ironmesh.types import Refusal
 from ironmesh.wire.native.constants import TICKET_UNKNOWN
@@ -102,7 +103,7 @@ def test_whoever_may_not_stay_is_told_under_the_seal_of_the_resumed_session() ->
     other.receive(said, NOW)
     answer, close = other.refuse(Refusal.REVOKED, NOW)
     assert refusal_of(one, answer) is None
-    assert close == b"closed: revoked"
+    assert one.accept(NOW).channel.open(close, NOW).events == [PeerClosing("revoked")]
 
 
 def test_whom_the_dialler_expects_must_be_whom_it_resumes_with() -> None:
