@@ -21,7 +21,7 @@ from tests.fuzz import sessions
 from ironmesh.control import protocol
 from ironmesh.crypto import keyfile
 from ironmesh.dialogue.envelope import ConvEnvelope
-from ironmesh.discovery.record import parse_record
+from ironmesh.discovery.record import Heard, parse_native_record, parse_record
 from ironmesh.errors import ControlError, KeyFileError, RemoteProtocolError, TrustFileError
 from ironmesh.trust.published import read_published
 from ironmesh.types import NodeId, Secret
@@ -65,6 +65,11 @@ def _record(data: bytes) -> object:
     return parse_record(data, ["192.0.2.7", "fe80::1%eth0"], [ip_interface("192.0.2.1/24")])
 
 
+def _native_record(data: bytes) -> object:
+    heard = Heard("0123456789abcdef", data, 8765, ("192.0.2.7",))
+    return parse_native_record(heard, [ip_interface("192.0.2.1/24")])
+
+
 WIRE = (RemoteProtocolError,)
 TARGETS: Mapping[str, Target] = {
     "frame": Target(frame.split, WIRE),
@@ -85,6 +90,7 @@ TARGETS: Mapping[str, Target] = {
     "receipts": Target(receipts.decode, WIRE),
     "conversation": Target(ConvEnvelope.decode, (ValueError,)),
     "mdns-record": Target(_record, WIRE),
+    "mdns-native": Target(_native_record, WIRE),
     "control-request": Target(protocol.decode_request, (ControlError,)),
     "control-answer": Target(protocol.decode_answer, (ControlError,)),
     "key-file": Target(keyfile.parse, (KeyFileError,)),

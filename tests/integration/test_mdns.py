@@ -19,10 +19,10 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from ironmesh.discovery import mdns
 from ironmesh.discovery.interfaces import Surroundings
-from ironmesh.discovery.mdns import MdnsDiscovery
-from ironmesh.discovery.record import FoundPeer
+from ironmesh.discovery.mdns import MdnsDiscovery, NativeIdentity
+from ironmesh.discovery.record import FoundPeer, random_label
 from ironmesh.errors import ConfigError
-from ironmesh.types import Endpoint
+from ironmesh.types import Endpoint, WireKind
 
 ROOT = Path(__file__).parents[2]
 STOP_LIMIT_S = 0.5
@@ -37,13 +37,19 @@ def service_type() -> str:
 class Node:
     """What one node's discovery tells."""
 
-    def __init__(self, name: str, port: int, service_type: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        port: int,
+        service_type: str | None,
+        native: NativeIdentity | None = None,
+    ) -> None:
         self.name = name
         self.port = port
         self.found: asyncio.Queue[FoundPeer] = asyncio.Queue()
         self.lost: asyncio.Queue[str] = asyncio.Queue()
         self.notices: asyncio.Queue[str] = asyncio.Queue()
-        self._discovery = MdnsDiscovery(service_type)
+        self._discovery = MdnsDiscovery(service_type, native=native)
 
     def start(self, bind: str = "127.0.0.1") -> None:
         self._discovery.start(
@@ -232,6 +238,114 @@ async def test_a_machine_without_network_is_a_notice(
 async def test_a_name_is_no_address_to_bind_to(service_type: str) -> None:
     with pytest.raises(ConfigError, match="not an address"):
         Node("alice", 1001, service_type).start("localhost")
+
+
+# --- The native record ---------------------------------------------------------------------------
+
+
+def native_record(service_type: str, label: str, *, port: int = 7, **members: str) -> ServiceInfo:
+    return AsyncServiceInfo(
+        service_type,
+        f"{label}.{service_type}",
+        port=port,
+        properties=members,
+        server=f"{secrets.token_hex(4)}.local.",
+        parsed_addresses=["127.0.0.1"],
+    )
+
+
+@asynccontextmanager
+async def native_nodes(service_type: str, *meshes: str) -> AsyncIterator[list[Node]]:
+    """Run a discovery on loopback for each mesh name, on the native wire alone."""
+    async with AsyncExitStack() as stack:
+        made = []
+        for index, mesh in enumerate(meshes):
+            label = f"{index:08d}{secrets.token_hex(4)}"
+            native = NativeIdentity(label, mesh, service_type)
+            node = Node(f"the-name-{index}", 1001 + index, None, native)
+            node.start()
+            stack.push_async_callback(node.stop)
+            made.append(node)
+        yield made
+
+
+async def test_native_nodes_find_each_other_and_lose_each_other(service_type: str) -> None:
+    started = time.monotonic()
+    async with native_nodes(service_type, "home", "home") as (one, two):
+        found = await two.found.get()
+        assert (found.wire, found.name, found.mesh) == (WireKind.NATIVE, "", "home")
+        assert found.endpoints == (Endpoint("127.0.0.1", 1001),)
+        assert (await one.found.get()).endpoints == (Endpoint("127.0.0.1", 1002),)
+        assert time.monotonic() - started < 3.0
+        await one.stop()
+        assert await two.lost.get() == found.key
+
+
+async def test_a_native_announcement_tells_no_name_and_no_id(service_type: str) -> None:
+    async with native_nodes(service_type, "home", "home") as (_, two):
+        found = await two.found.get()
+        async with announcing() as zeroconf:
+            instance = f"{found.label}.{service_type}"
+            info = AsyncServiceInfo(service_type, instance)
+            assert await info.async_request(zeroconf.zeroconf, 3000)
+            assert info.decoded_properties == {"mesh": "home"}
+            assert info.server is not None
+            assert "the-name" not in instance + info.server
+    assert random_label(secrets.token_bytes) != random_label(secrets.token_bytes)
+
+
+async def test_where_legacy_is_allowed_a_node_announces_both_records(service_type: str) -> None:
+    native_type = f"_im{secrets.token_hex(4)}._tcp.local."
+    identities = [
+        NativeIdentity(random_label(secrets.token_bytes), "home", native_type) for _ in "12"
+    ]
+    async with AsyncExitStack() as stack:
+        alice = Node("alice", 1001, service_type, identities[0])
+        bob = Node("bob", 1002, service_type, identities[1])
+        for node in (alice, bob):
+            node.start()
+            stack.push_async_callback(node.stop)
+        found = {(await bob.found.get()).key for _ in range(2)}
+        assert found == {"alice", f"v5:{identities[0].label}"}
+        await alice.stop()
+        assert {await bob.lost.get() for _ in range(2)} == found
+
+
+async def test_hostile_native_records_are_ignored(service_type: str) -> None:
+    hostile = [
+        native_record(service_type, "a b", mesh="home"),
+        native_record(service_type, "aaaaaaaa1", mesh="no mesh"),
+        native_record(service_type, "aaaaaaaa2", agent="alice"),
+        native_record(service_type, "aaaaaaaa3", mesh="home", port=0),
+    ]
+    honest = native_record(service_type, "bbbbbbbb", mesh="home", more="from a later version")
+    async with (
+        native_nodes(service_type, "home") as (node,),
+        announcing(*hostile, honest),
+    ):
+        assert (await node.found.get()).label == "bbbbbbbb"
+        for _ in range(3):
+            assert "was ignored" in await node.notices.get()
+        assert node.found.empty()
+
+
+async def test_a_flood_of_one_record_does_not_hold_up_the_other(service_type: str) -> None:
+    loop = asyncio.get_running_loop()
+    native_type = f"_im{secrets.token_hex(4)}._tcp.local."
+    flood = [record(service_type, f"n{number}") for number in range(50)]
+    native = NativeIdentity(random_label(secrets.token_bytes), "home", native_type)
+    node = Node("alice", 1001, service_type, native)
+    node.start()
+    try:
+        async with announcing(*flood):
+            assert (await node.found.get()).wire is WireKind.LEGACY
+            came = loop.time()
+            async with announcing(native_record(native_type, "bbbbbbbb", mesh="home")):
+                while (await node.found.get()).wire is WireKind.LEGACY:
+                    pass
+                assert loop.time() - came < 3.0
+    finally:
+        await node.stop()
 
 
 # --- Between hosts -----------------------------------------------------------------------------

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from ironmesh.discovery.interface import Announcement, Observer
+from ironmesh.discovery.interface import Observer, Service
 from ironmesh.discovery.interfaces import Surroundings, survey
-from ironmesh.discovery.record import SERVICE_TYPE, FoundPeer
+from ironmesh.discovery.record import NATIVE_SERVICE_TYPE, SERVICE_TYPE, FoundPeer
+from ironmesh.discovery.services import LegacyService, NativeService
 from ironmesh.errors import ConfigError
 
 POLL_S: Final = 3.0
@@ -21,16 +23,36 @@ POLL_S: Final = 3.0
 RETRY_S: Final = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class NativeIdentity:
+    """What a node is called on the native wire, to anybody who listens."""
+
+    label: str
+    """From `record.random_label`, anew at each start."""
+    mesh: str
+    """The public name of its mesh."""
+    service_type: str = NATIVE_SERVICE_TYPE
+
+
 class MdnsDiscovery:
     """Announces one node and finds others, wherever the machine is connected.
 
     Args:
-        service_type: the DNS-SD type; only nodes of the same type find each other.
+        service_type: the DNS-SD type of the 0.8 wire, for which the node's name is announced;
+            None = not at all.
+        native: what to announce for the native wire; None = nothing.
         poll_s: seconds between two looks at the interfaces.
     """
 
-    def __init__(self, service_type: str = SERVICE_TYPE, *, poll_s: float = POLL_S) -> None:
+    def __init__(
+        self,
+        service_type: str | None = SERVICE_TYPE,
+        *,
+        native: NativeIdentity | None = None,
+        poll_s: float = POLL_S,
+    ) -> None:
         self._service_type = service_type
+        self._native = native
         self._poll_s = poll_s
         self._follower: asyncio.Task[None] | None = None
         self._stay: asyncio.Task[None] | None = None
@@ -47,12 +69,13 @@ class MdnsDiscovery:
         """Begin in the background; returns at once. Needs a running event loop.
 
         Args:
-            name: this node's name, announced as it is.
+            name: this node's name, announced as it is on the 0.8 wire, and nowhere else.
             port: the listener's real port.
             bind: the listener's address; `0.0.0.0` = every IPv4 interface, `::` = every interface,
                 another one limits announcing and browsing to its interface.
-            on_found: a node announced itself, or announced something new. May be this one's name.
-            on_lost: the node of this name withdrew, or can no longer be seen.
+            on_found: a node announced itself, or announced something new. May have this one's name
+                or label.
+            on_lost: the node with this `FoundPeer.key` withdrew, or can no longer be seen.
             on_notice: something that a person should know, in one line.
 
         Raises:
@@ -64,10 +87,10 @@ class MdnsDiscovery:
             raise ConfigError(
                 f"{bind!r} is not an address", "give --bind an address of this machine"
             ) from error
-        announcement = Announcement(self._service_type, name, port)
+        services = self._services(name, port)
         observer = Observer(on_found, on_lost, on_notice)
         self._follower = asyncio.get_running_loop().create_task(
-            self._follow(bind, announcement, observer)
+            self._follow(bind, services, observer)
         )
         self._follower.add_done_callback(_report)
 
@@ -81,11 +104,20 @@ class MdnsDiscovery:
             await asyncio.wait([self._stay])
         self._follower = self._stay = None
 
-    async def _follow(self, bind: str, announcement: Announcement, observer: Observer) -> None:
+    def _services(self, name: str, port: int) -> list[Service]:
+        services: list[Service] = []
+        if self._native is not None:
+            native = self._native
+            services.append(NativeService(native.service_type, native.label, native.mesh, port))
+        if self._service_type is not None:
+            services.append(LegacyService(self._service_type, name, port))
+        return services
+
+    async def _follow(self, bind: str, services: Sequence[Service], observer: Observer) -> None:
         """Begin a new stay each time the surroundings change."""
         while True:
             here = survey(bind)
-            stay = asyncio.get_running_loop().create_task(_stay(announcement, here, observer))
+            stay = asyncio.get_running_loop().create_task(_stay(services, here, observer))
             stay.add_done_callback(_report)
             self._stay = stay
             try:
@@ -96,7 +128,7 @@ class MdnsDiscovery:
                 await asyncio.wait([stay])
 
 
-async def _stay(announcement: Announcement, here: Surroundings, observer: Observer) -> None:
+async def _stay(services: Sequence[Service], here: Surroundings, observer: Observer) -> None:
     """Announce and browse here; where that fails, say so and try again later."""
     if not here.announced:
         observer.on_notice("no network interface is up: discovery waits for one")
@@ -109,7 +141,7 @@ async def _stay(announcement: Announcement, here: Surroundings, observer: Observ
     while True:
         problem: BaseException | None = None
         try:
-            await Presence(announcement, here, observer).stay()
+            await Presence(services, here, observer).stay()
         except* (OSError, RuntimeError, Error) as errors:
             problem = _first(errors)
         observer.on_notice(f"discovery does not work ({problem}): peers can be given by --peer")

@@ -1,7 +1,8 @@
-"""The mDNS record of the 0.8 wire: what a node says about itself, and what it believes of others.
+"""mDNS records: what a node says about itself, and what it believes of others.
 
-The record is not authenticated and holds no key and nothing derived from one: a name, a port and a
-protocol version, as the published nodes expect them.
+They are not authenticated and hold no key and nothing derived from one. That of the 0.8 wire has a
+name, a port and a protocol version, as the published nodes expect them. The native one has a label
+that is random at each start, and the public name of the mesh.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ironmesh.errors import RemoteProtocolError
-from ironmesh.types import Endpoint, Refusal
+from ironmesh.config import check_mesh
+from ironmesh.errors import ConfigError, RemoteProtocolError
+from ironmesh.types import Endpoint, Random, Refusal, WireKind
 
 SERVICE_TYPE: Final = "_ironmesh._tcp.local."
+NATIVE_SERVICE_TYPE: Final = "_ironmesh-v5._tcp.local."
 ANNOUNCED_PROTOCOL: Final = "ironmesh/0.6"
 MAX_TXT_BYTES: Final = 1024
 """Keys and values together."""
@@ -24,12 +27,16 @@ MAX_ADDRESSES: Final = 16
 MAX_LABEL_BYTES: Final = 63
 """RFC 1035, section 2.3.4."""
 
+_LABEL_BYTES: Final = 12
+_LABEL: Final = re.compile(r"[0-9a-z]{8,63}")
+_NATIVE_KEY: Final = "v5:"
+"""No name has a colon."""
 _NAME: Final = re.compile(rf"[\w.\-]{{1,{MAX_NAME_CHARS}}}")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 _PROTOCOL: Final = re.compile(r"ironmesh/[0-9.]{1,24}")
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +44,38 @@ class FoundPeer:
     """A node that announces itself. Nothing here is proved."""
 
     name: str
+    """Empty on the native wire."""
     endpoints: tuple[Endpoint, ...]
     """At least one; the most promising first."""
     protocol_version: str
-    """As announced; empty if it is not one."""
+    """As announced; empty if it is not one, and on the native wire."""
+    label: str = ""
+    """On the native wire: random at each start of the peer."""
+    mesh: str = ""
+    """On the native wire: the public name of the peer's mesh."""
+
+    @property
+    def wire(self) -> WireKind:
+        """The wire that it announces."""
+        return WireKind.NATIVE if self.label else WireKind.LEGACY
+
+    @property
+    def key(self) -> str:
+        """What it is told apart from other found peers by: its name, or its label."""
+        return _NATIVE_KEY + self.label if self.label else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A record as it came from the network."""
+
+    label: str
+    """The instance without its type."""
+    txt: bytes
+    """Strings with a length byte each (RFC 6763, section 6.1)."""
+    port: int
+    addresses: tuple[str, ...]
+    """Link-local IPv6 ones with their zone."""
 
 
 def build_txt(name: str, port: int) -> dict[str, str]:
@@ -58,7 +93,42 @@ def instance_label(name: str, attempt: int = 1) -> str:
     return name.encode()[:room].decode(errors="ignore") + suffix
 
 
-def parse_record(txt: bytes, addresses: Sequence[str], own: Sequence[_Interface]) -> FoundPeer:
+def random_label(random: Random) -> str:
+    """Return a label for one run of a node."""
+    return random(_LABEL_BYTES).hex()
+
+
+def build_native_txt(mesh: str) -> dict[str, str]:
+    """Return the TXT members that announce this node on the native wire."""
+    return {"mesh": mesh}
+
+
+def parse_native_record(heard: Heard, own: Sequence[Interface]) -> FoundPeer:
+    """Check a native record that somebody announced.
+
+    Args:
+        own: this machine's addresses with their networks, to sort by.
+
+    Raises:
+        RemoteProtocolError: the record breaks a rule of the wire, or has no usable address.
+    """
+    label = heard.label.lower()
+    if not _LABEL.fullmatch(label):
+        raise _refuse("its label is not one of random letters and digits")
+    try:
+        mesh = check_mesh(_text(_members(heard.txt), "mesh"))
+    except ConfigError as error:
+        raise _refuse("its mesh has no usable name") from error
+    if not 0 < heard.port < 65536:
+        raise _refuse("its port is missing or out of range")
+    hosts = _usable(heard.addresses, own)
+    if not hosts:
+        raise _refuse("it has no usable address")
+    endpoints = tuple(Endpoint(host, heard.port) for host in hosts)
+    return FoundPeer("", endpoints, "", label, mesh)
+
+
+def parse_record(txt: bytes, addresses: Sequence[str], own: Sequence[Interface]) -> FoundPeer:
     """Check a record that somebody announced.
 
     Args:
@@ -117,7 +187,7 @@ def _text(members: dict[str, bytes], key: str) -> str:
         raise _refuse(f"its {key!r} is not UTF-8") from None
 
 
-def _usable(addresses: Sequence[str], own: Sequence[_Interface]) -> list[str]:
+def _usable(addresses: Sequence[str], own: Sequence[Interface]) -> list[str]:
     """Return addresses worth dialling: IPv4 first, and those in a network of ours before others.
 
     An address that is our own means this machine, unless the peer has others too: then it is one
@@ -137,7 +207,7 @@ def _usable(addresses: Sequence[str], own: Sequence[_Interface]) -> list[str]:
     return [hosts[address] for address in chosen]
 
 
-def _is_dialable(address: _Address, own: Sequence[_Interface]) -> bool:
+def _is_dialable(address: _Address, own: Sequence[Interface]) -> bool:
     if address.is_loopback:
         return True
     if address.is_unspecified or address.is_multicast or address.is_reserved:
@@ -149,7 +219,7 @@ def _is_dialable(address: _Address, own: Sequence[_Interface]) -> bool:
     return not address.is_global or _is_near(address, own)
 
 
-def _is_near(address: _Address, own: Sequence[_Interface]) -> bool:
+def _is_near(address: _Address, own: Sequence[Interface]) -> bool:
     return any(address in interface.network for interface in own)
 
 

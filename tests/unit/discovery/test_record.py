@@ -1,4 +1,4 @@
-"""The 0.8 record: what is announced, and what is believed of what others announce."""
+"""Both records: what is announced, and what is believed of what others announce."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from ironmesh.discovery.record import (
     MAX_LABEL_BYTES,
     MAX_TXT_BYTES,
     FoundPeer,
+    Heard,
+    build_native_txt,
     build_txt,
     instance_label,
+    parse_native_record,
     parse_record,
+    random_label,
 )
 from ironmesh.errors import ConfigError, RemoteProtocolError
-from ironmesh.types import Endpoint, Refusal
+from ironmesh.types import Endpoint, Refusal, WireKind
 
 ADDRESS = ["192.168.1.7"]
 GOOD = {"agent": "alice", "port": "8765", "proto": "ironmesh/0.6"}
@@ -204,3 +208,71 @@ def test_a_label_fits_dns_and_begins_like_the_name(name: str, attempt: int) -> N
 
 def test_labels_of_different_attempts_differ() -> None:
     assert len({instance_label("é" * 40, attempt) for attempt in range(1, 9)}) == 8
+
+
+# --- The native record ---------------------------------------------------------------------------
+
+LABEL = "0123456789abcdef01234567"
+
+
+def heard(label: str = LABEL, port: int = 8765, **members: str) -> Heard:
+    return Heard(label, txt(members), port, tuple(ADDRESS))
+
+
+def test_a_native_record_gives_label_mesh_and_endpoint() -> None:
+    found = parse_native_record(heard(mesh="home", later="x"), [])
+    assert found == FoundPeer("", (Endpoint("192.168.1.7", 8765),), "", LABEL, "home")
+    assert (found.wire, found.key) == (WireKind.NATIVE, f"v5:{LABEL}")
+
+
+def test_no_name_is_the_key_of_a_native_peer() -> None:
+    found = parse_native_record(heard(mesh="home"), [])
+    with pytest.raises(RemoteProtocolError):
+        parse({**GOOD, "agent": found.key})
+
+
+@given(st.binary(min_size=12, max_size=12), st.from_regex(r"(?!\.)[\w.\-]{1,20}", fullmatch=True))
+def test_every_label_and_mesh_of_ours_survives_its_own_record(raw: bytes, mesh: str) -> None:
+    label = random_label(lambda size: raw[:size])
+    try:
+        check_name(mesh)
+    except ConfigError:
+        return
+    found = parse_native_record(heard(label, **build_native_txt(mesh)), [])
+    assert (found.label, found.mesh) == (label, mesh)
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (heard("short", mesh="home"), "label"),
+        (heard("a" * 64, mesh="home"), "label"),
+        (heard("with-a-name", mesh="home"), "label"),
+        (heard(), "mesh"),
+        (heard(mesh="../etc"), "mesh"),
+        (heard(mesh="m" * 65), "mesh"),
+        (heard(port=0, mesh="home"), "port"),
+        (heard(port=65536, mesh="home"), "port"),
+        (Heard(LABEL, txt({"mesh": "home"}), 7, ("8.8.8.8",)), "address"),
+        (Heard(LABEL, b"\xffcut", 7, tuple(ADDRESS)), "cut off"),
+    ],
+)
+def test_a_native_record_that_breaks_a_rule_is_refused(record: Heard, said: str) -> None:
+    with pytest.raises(RemoteProtocolError, match=said):
+        parse_native_record(record, [])
+
+
+@given(
+    st.text(max_size=70),
+    st.binary(max_size=300),
+    st.integers(-1, 70_000),
+    st.lists(st.text(max_size=40)),
+)
+def test_no_native_record_makes_trouble(
+    label: str, data: bytes, port: int, addresses: list[str]
+) -> None:
+    try:
+        found = parse_native_record(Heard(label, data, port, tuple(addresses)), [])
+    except RemoteProtocolError:
+        return
+    assert found.endpoints
