@@ -49,7 +49,7 @@ _CODES: Final = {
     Refusal.VERSION_TOO_OLD: CloseCode.VERSION_TOO_OLD,
     Refusal.LEGACY_REFUSED: CloseCode.LEGACY_REFUSED,
 }
-_REFUSALS: Final = {code: reason for reason, code in _CODES.items()}
+_REFUSALS: Final = {int(code): reason for reason, code in _CODES.items()}
 
 
 def close_code_of(reason: Refusal) -> CloseCode:
@@ -62,4 +62,4 @@ def refusal_of(close_code: int) -> Refusal | None:
 
     Anybody on the way can write one: it is a hint for people, and changes neither trust nor pins.
     """
-    return _REFUSALS.get(CloseCode(close_code)) if close_code in _REFUSALS else None
+    return _REFUSALS.get(close_code)
