@@ -16,7 +16,7 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz import sessions
+from tests.fuzz import native_sessions, sessions
 
 from ironmesh.control import protocol
 from ironmesh.crypto import keyfile
@@ -27,6 +27,7 @@ from ironmesh.trust.published import read_published
 from ironmesh.types import NodeId, Secret
 from ironmesh.wire import receipts
 from ironmesh.wire.legacy import bundle, control, frame, handshake, inner, mesh
+from ironmesh.wire.native import handshake as native
 
 VECTORS = Path(__file__).resolve().parents[2] / "spec" / "vectors"
 CORPUS = Path(__file__).with_name("corpus")
@@ -61,6 +62,15 @@ def _hello(data: bytes) -> object:
     return message
 
 
+def _native_answer(data: bytes) -> object:
+    for decode in (native.decode_proof, native.decode_resumption_answer):
+        with suppress(RemoteProtocolError):
+            decode(data)
+    with suppress(RemoteProtocolError):
+        native.decode_answer(data, native.PROFILE_RADIO)
+    return native.decode_answer(data, native.PROFILE_HYBRID)
+
+
 def _record(data: bytes) -> object:
     return parse_record(data, ["192.0.2.7", "fe80::1%eth0"], [ip_interface("192.0.2.1/24")])
 
@@ -83,6 +93,11 @@ TARGETS: Mapping[str, Target] = {
     "session-sealed": Target(sessions.open_sealed, ()),
     "session-server": Target(sessions.server_hears, ()),
     "session-client": Target(sessions.client_hears, ()),
+    "native-first": Target(native.decode_first, WIRE),
+    "native-answer": Target(_native_answer, WIRE),
+    "native-statement": Target(native.decode_statement, WIRE),
+    "native-responder": Target(native_sessions.responder_hears, ()),
+    "native-initiator": Target(native_sessions.initiator_hears, ()),
     "route-announce": Target(mesh.decode_route_announce, WIRE),
     "route-unreachable": Target(mesh.decode_route_unreachable, WIRE),
     "capability-announce": Target(mesh.decode_capability_announce, WIRE),
