@@ -21,6 +21,7 @@ from ironmesh.crypto.passphrase import estimate_bits, weakness
 from ironmesh.errors import NotBuiltError
 from ironmesh.settings.published import import_published
 from ironmesh.settings.setup import Done, Plan, carry_out
+from ironmesh.settings.sources import Level as SourceLevel
 from ironmesh.settings.sources import default_home
 
 _WINNING: Final = (FILE_VARIABLE, KEYCHAIN_VARIABLE, VARIABLE)
@@ -38,7 +39,7 @@ class Ways:
 
 
 @click.command("setup")
-@setting_flags("name", "home", "port", "passphrase_file", "keys_path", "allowed_peers")
+@setting_flags("name", "home", "port", "mesh", "passphrase_file", "keys_path", "allowed_peers")
 @click.option("--non-interactive", is_flag=True, help="Ask nothing.")
 @click.option("--passphrase-from-env", is_flag=True, help=f"Take it from {answers.SETUP_VARIABLE}.")
 @click.option("--generate-passphrase", is_flag=True, help="Make a random one, and show it once.")
@@ -106,6 +107,8 @@ def _plan(flags: dict[str, Any], ways: Ways) -> tuple[Plan, bool]:
         is_generated=ways.generate_passphrase,
         is_asking=is_asking,
     )
+    if settings.origin("mesh").level is not SourceLevel.DEFAULT:
+        values["mesh"] = settings["mesh"]
     if file != default_file:
         values["passphrase_file"] = file
     if settings["keys_path"] is not None:
@@ -170,11 +173,12 @@ def _tell(plan: Plan, done: Done, bits: float, *, is_passphrase_shown: bool) -> 
         shown = plan.passphrase.reveal().decode()
         click.echo(f"\nThe new passphrase, shown this once:\n\n    {shown}")
     peer = next(iter(peers), "bob")
+    mesh = ["--mesh", str(plan.values["mesh"])] if "mesh" in plan.values else []
+    other = ["ironmesh", "setup", *mesh, "--name", peer, "--allowed-peers", plan.name]
     click.echo(
         f"\nStart it:\n\n    {run_command_of(plan)}\n\n"
         "On the second machine, with the same passphrase:\n\n"
-        f"    ironmesh setup --name {shlex.quote(peer)}"
-        f" --allowed-peers {shlex.quote(plan.name)}\n\n"
+        f"    {shlex.join(other)}\n\n"
         "Something wrong? ironmesh doctor"
     )
 

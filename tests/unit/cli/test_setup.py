@@ -24,7 +24,7 @@ def passphrase(monkeypatch):
 def test_a_node_is_set_up_from_flags(ironmesh, passphrase, tmp_path):
     home = tmp_path / "mesh"
     result = ironmesh(
-        *BASE, "--home", home, "--port", "9000", "--allowed-peers", "bob,zoe",
+        *BASE, "--home", home, "--port", "9000", "--mesh", "kitchen", "--allowed-peers", "bob,zoe",
         "--passphrase-from-env", "--json",
     )  # fmt: skip
     assert result.code == 0, result.err
@@ -36,6 +36,7 @@ def test_a_node_is_set_up_from_flags(ironmesh, passphrase, tmp_path):
     assert stored.open(Secret(PASSPHRASE)).identity.node_id == facts["node_id"]
     text = (home / "nodes" / "alice" / "config.toml").read_text()
     assert "port = 9000" in text
+    assert 'mesh = "kitchen"' in text
     assert 'allowed_peers = ["bob", "zoe"]' in text
     assert PASSPHRASE not in result.out + result.err + text
 

@@ -32,16 +32,19 @@ def test_a_weak_passphrase_warns_at_every_start():
 
 
 def test_sharing_the_passphrase_with_the_0_8_wire_warns():
-    assert any("offline" in text for text in texts())
-    assert not any("offline" in text for text in texts(legacy_passphrase=Secret("y" * 12)))
+    shared = {"legacy": LegacyMode.ALL}
+    assert any("offline" in text for text in texts(**shared))
+    assert any("offline" in text for text in texts(legacy_passphrase=Secret("x" * 12), **shared))
+    assert not any(
+        "offline" in text for text in texts(legacy_passphrase=Secret("y" * 12), **shared)
+    )
     assert not any("offline" in text for text in texts(legacy=LegacyMode.OFF))
 
 
 def test_a_shared_passphrase_that_somebody_chose_is_called_insecure():
-    said = [text for text in texts(legacy_same_passphrase=True) if "offline" in text]
-    assert [text.startswith("INSECURE: --legacy-same-passphrase") for text in said] == [True]
-    same = texts(legacy_passphrase=Secret("x" * 12))
-    assert any("offline" in text for text in same)
+    said = texts(legacy=LegacyMode.ALL, legacy_same_passphrase=True)
+    [text] = [text for text in said if "offline" in text]
+    assert text.startswith("INSECURE: --legacy-same-passphrase")
 
 
 @pytest.fixture

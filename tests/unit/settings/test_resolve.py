@@ -20,7 +20,7 @@ TEXTS = {
     "min_protocol_version": "ironmesh/0.5",
     "peers": "10.0.0.1:9",
     "capabilities": "llm:x",
-    "legacy": "off",
+    "legacy": "named",
     "previous_passphrase_until": "2027-01-31",
     "log_level": "DEBUG",
     "log_format": "json",
@@ -29,6 +29,7 @@ TEXTS = {
 BESIDE = {
     "tls_cert": {"tls_key": "/key"},
     "tls_key": {"tls_cert": "/cert"},
+    "legacy": {"legacy_names": "bob"},
     "legacy_names": {"legacy": "named"},
 }
 """What a setting does not go without."""
