@@ -74,7 +74,7 @@ class FakeOperator:
             uptime_s=12.5,
             listening=("127.0.0.1:8765",),
             is_tls=True,
-            legacy="all",
+            legacy="off",
             is_mdns_on=False,
             peers_online=1,
             counters={"replay": 2},
@@ -90,7 +90,7 @@ class FakeOperator:
                 address="127.0.0.1:8766",
                 direction="out",
                 is_encrypted=True,
-                wire="legacy",
+                wire="native",
                 is_ours=True,
                 protocol_version="ironmesh/0.6.5",
                 rtt_ms=1.25,
@@ -234,7 +234,7 @@ class FakeOperator:
             first_seen=1_700_000_000.0,
             last_seen=1_700_000_100.0,
             is_verified=is_verified,
-            wire="" if state == "revoked" else "legacy",
+            wire="" if state == "revoked" else "native",
             reason=reason,
         )
 

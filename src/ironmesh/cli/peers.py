@@ -9,6 +9,7 @@ import click
 from ironmesh.cli.options import connect, node_options
 from ironmesh.cli.output import Column, print_json, print_table
 from ironmesh.control.api import PeerView
+from ironmesh.control.health import is_legacy_marked
 
 _COLUMNS = (
     Column("NAME", is_flexible=True),
@@ -38,4 +39,5 @@ def peers_command(name: str | None, home: Path, *, as_json: bool) -> None:
 def _link(peer: PeerView) -> str:
     if not peer.is_online:
         return "offline"
-    return peer.direction if peer.rtt_ms is None else f"{peer.direction} {peer.rtt_ms:.0f}ms"
+    rtt = "" if peer.rtt_ms is None else f" {peer.rtt_ms:.0f}ms"
+    return peer.direction + rtt + (" legacy" if is_legacy_marked(peer) else "")

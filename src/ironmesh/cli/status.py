@@ -13,7 +13,7 @@ from ironmesh.cli.options import node_options
 from ironmesh.cli.output import Column, age, clean, duration, level_word, print_json, print_table
 from ironmesh.control.api import NodeState, OutboxView, PeerView
 from ironmesh.control.client import ControlClient
-from ironmesh.control.health import HealthLine, Level, health
+from ironmesh.control.health import HealthLine, Level, health, is_legacy_marked
 from ironmesh.errors import NotRunningError
 
 EXIT_NOT_RUNNING: Final = 1
@@ -72,7 +72,7 @@ def _tell_stopped(error: NotRunningError, *, as_json: bool) -> int:
 
 
 def _row(peer: PeerView, now: float) -> list[Any]:
-    state = "online" if peer.is_online else "offline"
+    state = "legacy" if is_legacy_marked(peer) else "online" if peer.is_online else "offline"
     return [
         peer.name,
         peer.node_id,

@@ -8,9 +8,10 @@ from typing import Final
 
 import msgspec
 
+from ironmesh.config import is_legacy_a_choice
 from ironmesh.control.api import MAX_LIST, NodeState, OutboxView, PeerView
 from ironmesh.delivery.records import OutboxState
-from ironmesh.types import Refusal
+from ironmesh.types import Refusal, WireKind
 
 _REFUSED: Final = "refused."
 _MOST_NAMES: Final = 5
@@ -68,6 +69,7 @@ def health(
         *(HealthLine("posture", Level.WARN, text) for text in state.warnings),
         _discovery(state),
         _peers(peers),
+        *_unverified(peers),
         _waiting(waiting),
         *_refusals(state),
     ]
@@ -96,13 +98,35 @@ def _peers(peers: Sequence[PeerView]) -> HealthLine:
     return HealthLine("peers", level, f"{online} of {len(peers)} peers online")
 
 
+def _unverified(peers: Sequence[PeerView]) -> list[HealthLine]:
+    """Name the peers that somebody could pose as: the 0.8 handshake does not keep that out."""
+    names = sorted(
+        peer.name or peer.node_id[:_SHORT_ID]
+        for peer in peers
+        if is_legacy_marked(peer) and not peer.is_verified
+    )
+    if not names:
+        return []
+    text = f"{_some(names)} on the 0.8 wire: compare fingerprints with ironmesh trust verify PEER"
+    return [HealthLine("unverified", Level.WARN, text)]
+
+
+def is_legacy_marked(peer: PeerView) -> bool:
+    """Tell whether a peer has a session of the 0.8 wire where that is the exception."""
+    return is_legacy_a_choice() and peer.is_online and peer.wire == WireKind.LEGACY.value
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+
+
 def _waiting(waiting: Sequence[OutboxView]) -> HealthLine:
     if not waiting:
         return HealthLine("outbox", Level.OK, "no message waits")
     count = f"{MAX_LIST} or more" if len(waiting) >= MAX_LIST else str(len(waiting))
     wait = "message waits" if len(waiting) == 1 else "messages wait"
     names = sorted({message.name or message.node_id[:_SHORT_ID] for message in waiting})
-    whom = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+    whom = _some(names)
     held = sum(message.state == OutboxState.HELD for message in waiting)
     if held:
         text = f"{count} {wait} for {whom}; {held} held there: see ironmesh outbox list"

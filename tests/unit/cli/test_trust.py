@@ -52,7 +52,7 @@ def test_show_tells_all_of_one_peer(ironmesh, alice, tmp_path, who):
     assert BOB in result.out
     assert "Verified:     no (ironmesh trust verify 8f3c2a1b)" in result.out
     assert f"Words:        {words_of(BOB)}" in result.out
-    assert "Wire:         legacy (0.8)" in result.out
+    assert "Wire:         native" in result.out
     assert json.loads(ironmesh("trust", "show", who, "--json", "--home", tmp_path).out)
 
 

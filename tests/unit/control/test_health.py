@@ -2,6 +2,7 @@ import msgspec
 import pytest
 from tests.support.fake_operator import BOB, FakeOperator
 
+from ironmesh.config import LegacyMode
 from ironmesh.control.api import MAX_LIST, OutboxView
 from ironmesh.control.health import Level, health
 from ironmesh.types import MessagePriority, Refusal
@@ -48,6 +49,24 @@ def test_what_needs_a_person_is_said(operator, changes, check, level, said):
 def test_everyday_noise_is_left_out(operator):
     noise = {f"refused.{reason}": 9 for reason in (Refusal.DUPLICATE, Refusal.NOT_WEBSOCKET)}
     assert not [check for check in lines(operator, counters=noise) if check.startswith("refused")]
+
+
+def test_unverified_peers_of_the_0_8_wire_are_named_where_it_is_a_choice(operator, monkeypatch):
+    [peer] = operator.peers()
+    legacy = msgspec.structs.replace(peer, wire="legacy", is_verified=False)
+
+    def said(*peers):
+        return [
+            line.text for line in health(operator.state(), peers, ()) if line.check == "unverified"
+        ]
+
+    monkeypatch.setattr("ironmesh.config.DEFAULT_LEGACY", LegacyMode.ALL)
+    assert said(legacy) == []
+    monkeypatch.setattr("ironmesh.config.DEFAULT_LEGACY", LegacyMode.OFF)
+    [text] = said(legacy)
+    assert text.startswith("bob on the 0.8 wire")
+    for change in ({"wire": "native"}, {"is_verified": True}, {"is_online": False}):
+        assert said(msgspec.structs.replace(legacy, **change)) == []
 
 
 def test_peers_that_are_all_away_are_a_warning(operator):
