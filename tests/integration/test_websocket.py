@@ -24,7 +24,7 @@ from ironmesh.errors import (
 from ironmesh.transport import tls
 from ironmesh.transport.interface import Connection
 from ironmesh.transport.websocket import Timing, dial, listen
-from ironmesh.transport.websocket.connection import MAX_UNIT_BYTES
+from ironmesh.transport.websocket.connection import MAX_UNIT_BYTES, WebSocketConnection
 from ironmesh.types import Endpoint, Refusal
 
 IPV6_LOOPBACK = Endpoint("::1", 0)
@@ -48,6 +48,16 @@ async def test_units_cross_in_order_both_ways(context: ssl.SSLContext | None) ->
         await connection.send(units)
         assert [await connection.receive() for _ in units] == units
         await connection.close()
+
+
+async def test_a_small_unit_never_waits_for_an_acknowledgement(
+    context: ssl.SSLContext | None,
+) -> None:
+    async with serving(tls=context) as server:
+        for end in await connect(server, context):
+            assert isinstance(end, WebSocketConnection)
+            sock = end._transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_both_ends_know_what_connects_them(context: ssl.SSLContext | None) -> None:

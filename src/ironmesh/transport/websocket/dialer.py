@@ -164,7 +164,8 @@ def _connect_error(error: OSError, endpoint: Endpoint) -> ConnectError:
 
 
 async def _connect_one(family: int, address: SocketAddress) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # As in the listener: else small messages wait for the acknowledgement of those before.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.settimeout(0)
         await asyncio.get_running_loop().sock_connect(sock, address)

@@ -235,7 +235,8 @@ async def _addresses(endpoint: Endpoint) -> list[tuple[int, SocketAddress]]:
 
 
 def _bind_one(family: int, address: SocketAddress, endpoint: Endpoint) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sets TCP_NODELAY only where the protocol is named; else small messages wait.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.settimeout(0)
         if os.name == "posix":
