@@ -15,7 +15,7 @@ from ironmesh.trust.downgrade import is_talked_down
 from ironmesh.trust.pins import TrustState
 from ironmesh.types import Refusal, WireKind
 
-LEGACY = claim(1, "alice")
+LEGACY = claim(1, "alice", is_ours=False)
 NATIVE = replace(LEGACY, wire=WireKind.NATIVE)
 A, B = identity(1).node_id, identity(2).node_id
 
@@ -51,7 +51,7 @@ def test_a_peer_once_seen_native_is_never_accepted_as_legacy_again() -> None:
     assert book.pins[A].seen_native
     for one in (LEGACY, replace(LEGACY, name="zoe"), replace(LEGACY, is_ours=False)):
         verdict = book.judge(one)
-        assert (verdict.standing, verdict.refusal) == (Standing.DOWNGRADED, Refusal.LEGACY_REFUSED)
+        assert (verdict.standing, verdict.refusal) == (Standing.DOWNGRADED, Refusal.DOWNGRADED)
         assert "trust forget" in verdict.explain()
     assert book.admit(NATIVE, at(2)).pins[A].seen_native
     assert book.forget("alice").judge(LEGACY).standing is Standing.NEW
@@ -70,8 +70,8 @@ def test_nothing_that_the_operator_does_but_forgetting_lets_a_native_peer_come_a
 
 
 def test_a_legacy_peer_cannot_take_the_name_of_a_native_one() -> None:
-    book = TrustBook().admit(NATIVE, at(0)).admit(claim(2, "bob"), at(0))
-    for other in (claim(2, "Alice"), claim(3, "alice")):
+    book = TrustBook().admit(NATIVE, at(0)).admit(claim(2, "bob", is_ours=False), at(0))
+    for other in (claim(2, "Alice", is_ours=False), claim(3, "alice", is_ours=False)):
         assert book.judge(other).refusal is Refusal.IDENTITY_CHANGED
 
 
@@ -88,7 +88,7 @@ def test_a_new_legacy_peer_waits_for_its_fingerprint_to_be_confirmed() -> None:
 
 
 def test_another_fingerprint_than_the_pinned_one_confirms_nothing() -> None:
-    book = TrustBook().admit(LEGACY, at(0)).admit(claim(2, "bob"), at(0))
+    book = TrustBook().admit(LEGACY, at(0)).admit(claim(2, "bob", is_ours=False), at(0))
     with pytest.raises(TrustError, match="in the middle"):
         book.confirm("alice", B)
     with pytest.raises(UnknownPeerError):

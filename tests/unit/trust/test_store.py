@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from ironmesh.errors import TrustError, TrustFileError, UnknownPeerError
 from ironmesh.trust.book import Standing
 from ironmesh.trust.pins import TrustState
 from ironmesh.trust.store import FLUSH_S, TrustStore
-from ironmesh.types import Refusal, Secret, WireKind
+from ironmesh.types import Refusal, Secret
 
 ALICE = claim(1, "alice")
 A = identity(1).node_id
@@ -220,8 +219,9 @@ def test_a_confirmed_fingerprint_is_kept(store: TrustStore, path: Path) -> None:
 
 
 def test_that_a_peer_spoke_the_native_wire_is_kept(store: TrustStore, path: Path) -> None:
-    store.admit(ALICE, at(0))
-    store.admit(replace(ALICE, wire=WireKind.NATIVE), at(1))
+    legacy = claim(1, "alice", is_ours=False)
+    store.admit(legacy, at(0))
+    store.admit(ALICE, at(1))
     again = TrustStore(path, DATA_KEY)
     assert again.get("alice").seen_native
-    assert again.admit(ALICE, at(2)).refusal is Refusal.LEGACY_REFUSED
+    assert again.admit(legacy, at(2)).refusal is Refusal.DOWNGRADED
