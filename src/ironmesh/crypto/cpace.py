@@ -26,6 +26,7 @@ _DSI: Final = b"CPace255"
 _DSI_ISK: Final = b"CPace255_ISK"
 _HASH_BLOCK_BYTES: Final = 128
 _COFACTOR_BITS: Final = 3
+_P: Final = 2**255 - 19
 _FAILURES: Final = (_NaclRuntimeError, _NaclValueError)
 
 
@@ -95,9 +96,9 @@ def _share_of(scalar: bytes, prs: bytes, ci: bytes, sid: bytes) -> bytes:
     try:
         eightfold = bindings.crypto_core_ed25519_from_uniform(hashed)
         point = bindings.crypto_scalarmult_ed25519_noclamp(_clamped_eighth(scalar), eightfold)
-        return bindings.crypto_sign_ed25519_pk_to_curve25519(point)
     except _FAILURES as error:
         raise CryptoError("the passphrase leads to a generator of low order") from error
+    return _montgomery(point)
 
 
 def _shared_point(scalar: bytes, peer_share: bytes) -> bytes:
@@ -112,6 +113,15 @@ def _shared_point(scalar: bytes, peer_share: bytes) -> bytes:
 def _clamped_eighth(scalar: bytes) -> bytes:
     number = int.from_bytes(scalar, "little") & ((1 << 255) - 8) | 1 << 254
     return (number >> _COFACTOR_BITS).to_bytes(SCALAR_BYTES, "little")
+
+
+def _montgomery(point: bytes) -> bytes:
+    """Return u of an Edwards point; the share is public, so this need not hide its timing.
+
+    libsodium would first check that the point has prime order, which takes longer than all else.
+    """
+    y = int.from_bytes(point, "little") % 2**255
+    return ((1 + y) * pow(1 - y, -1, _P) % _P).to_bytes(SHARE_BYTES, "little")
 
 
 def _leb128(number: int) -> bytes:
