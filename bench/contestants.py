@@ -36,7 +36,7 @@ class Contestant:
             "allow_plaintext": True,
         }
         if not self.is_published:
-            return {**common, "home": str(home), "mdns": False}
+            return {**common, "home": str(home)}
         files = {
             "keys_path": "keys.json",
             "db_path": "data.db",
