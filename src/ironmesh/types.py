@@ -161,6 +161,7 @@ class Refusal(StrEnum):
     BLOCKED = "blocked"
     BUSY = "busy"
     CERTIFICATE_CHANGED = "certificate_changed"
+    DOWNGRADED = "downgraded"
     DUPLICATE = "duplicate"
     IDENTITY_CHANGED = "identity_changed"
     LEGACY_REFUSED = "legacy_refused"

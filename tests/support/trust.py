@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ironmesh.crypto.identity import Identity
 from ironmesh.session.interface import PeerClaim
-from ironmesh.types import Instant, Secret
+from ironmesh.types import Instant, Secret, WireKind
+from ironmesh.wire.native.constants import PROTOCOL_VERSION
 
 DATA_KEY = Secret(bytes(range(32)))
 VECTORS = Path(__file__).parents[2] / "spec" / "vectors"
@@ -18,9 +19,11 @@ def identity(number: int) -> Identity:
 
 
 def claim(number: int, name: str, *, is_ours: bool = True) -> PeerClaim:
-    """Return what peer `number` says of itself in a handshake."""
+    """Return what peer `number` says of itself in a handshake: natively, if it is one of ours."""
     key = identity(number)
-    return PeerClaim(key.node_id, key.public, name, "ironmesh/0.6.5", is_ours)
+    wire = WireKind.NATIVE if is_ours else WireKind.LEGACY
+    version = PROTOCOL_VERSION if is_ours else "ironmesh/0.6"
+    return PeerClaim(key.node_id, key.public, name, version, is_ours, wire)
 
 
 def at(seconds: float) -> Instant:

@@ -53,7 +53,7 @@ class Standing(StrEnum):
 
 _REFUSALS: Final = {
     Standing.IDENTITY_CHANGED: Refusal.IDENTITY_CHANGED,
-    Standing.DOWNGRADED: Refusal.LEGACY_REFUSED,
+    Standing.DOWNGRADED: Refusal.DOWNGRADED,
     Standing.BLOCKED: Refusal.BLOCKED,
     Standing.REVOKED: Refusal.REVOKED,
     Standing.FULL: Refusal.LIMIT,
