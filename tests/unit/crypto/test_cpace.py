@@ -131,6 +131,13 @@ def test_the_unused_bit_of_a_share_is_ignored_as_in_the_draft(name: str) -> None
     assert cpace._shared_point(LOW_ORDER_SCALAR, bytes.fromhex(point)).hex() == expected
 
 
+def test_a_generator_of_low_order_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    neutral = b"\x01" + bytes(31)
+    monkeypatch.setattr(bindings, "crypto_core_ed25519_from_uniform", lambda _hashed: neutral)
+    with pytest.raises(CryptoError, match="generator"):
+        share(SCALAR_A)
+
+
 @pytest.mark.parametrize("size", [0, 31, 33])
 def test_a_share_of_another_length_is_refused(size: int) -> None:
     with pytest.raises(CryptoError, match="32 bytes"):

@@ -26,7 +26,7 @@ from ironmesh.session.interface import Opened, PeerClosing, PeerReady, PeerState
 from ironmesh.session.native import proof, schedule
 from ironmesh.session.native.initiator import InitiatorHandshake
 from ironmesh.session.native.responder import ResponderHandshake
-from ironmesh.types import Instant, Refusal, WireKind
+from ironmesh.types import Instant, Refusal, Secret, WireKind
 
 ALICE, BOB = settings("alice"), settings("bob")
 each_link = pytest.mark.parametrize("link", LINKS.values(), ids=list(LINKS))
@@ -117,7 +117,7 @@ def test_a_responder_without_the_passphrase_is_refused(link: Any) -> None:
     (m2,) = other.receive(one.start(NOW)[0], NOW)
     assert refusal_of(one, m2) is Refusal.AUTH_FAILED
     assert one.claim is None
-    assert one.close_code == 4000
+    assert (one.close_code, one.parting_units) == (4000, [])
 
 
 @each_link
@@ -308,6 +308,17 @@ def test_one_secret_under_two_generations_makes_two_handshakes() -> None:
     m1 = one.start(NOW)[0]
     (m2,) = other.receive(m1[:2] + b"\x02" + m1[3:], NOW)
     assert refusal_of(one, m2) is Refusal.AUTH_FAILED
+
+
+def test_a_mesh_secret_has_its_length() -> None:
+    with pytest.raises(LocalProtocolError, match="32 bytes"):
+        settings("alice", prs={0: Secret("passphrase")})
+
+
+@pytest.mark.parametrize("wall", [-5.0, 1e15])
+def test_a_clock_that_nobody_can_write_down_is_stated_as_the_nearest(wall: float) -> None:
+    stated = ALICE.statement(Instant(NOW.mono, wall)).clock_ms
+    assert stated == (0 if wall < 0 else 2**48 - 1)
 
 
 @pytest.mark.parametrize("prs", [{}, {0: PRS, 1: PRS, 2: PRS}, {256: PRS}, {-1: PRS}])

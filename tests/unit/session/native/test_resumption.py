@@ -24,7 +24,9 @@ from tests.support.native import (
 )
 
 from ironmesh.crypto import sodium
+from ironmesh.errors import HandshakeError
 from ironmesh.session.interface import PeerClosing
+from ironmesh.session.native import schedule
 from ironmesh.session.native.settings import NativeSettings
 from ironmesh.types import Refusal
 from ironmesh.wire.native.constants import TICKET_UNKNOWN
@@ -246,6 +248,18 @@ def test_a_responder_does_not_take_a_radio_ticket_on_a_fast_link() -> None:
     assert responder(bob, FAST).receive(said, NOW) == [TICKET_UNKNOWN]
 
 
+def test_a_classic_ticket_is_no_good_once_post_quantum_keys_are_required() -> None:
+    """[A10] Neither shown by the dialler nor taken by the listener, also on radio."""
+    alice, bob = pair()
+    meet(alice, bob, RADIO)
+    _one, _other, said = halted(alice, bob, RADIO)
+    assert responder(replace(bob, requires_pq=True), RADIO).receive(said, NOW) == [TICKET_UNKNOWN]
+    meet(alice, bob, RADIO)
+    careful = initiator(replace(alice, requires_pq=True), RADIO, resume=bob.identity.node_id)
+    with pytest.raises(HandshakeError, match="post-quantum"):
+        careful.start(NOW)
+
+
 def test_a_ticket_outlives_no_change_of_passphrase() -> None:
     alice, bob = pair()
     meet(alice, bob)
@@ -314,8 +328,18 @@ def test_an_answer_with_the_diallers_own_key_is_refused() -> None:
 def test_a_key_of_low_order_is_refused_by_both_ends() -> None:
     alice, bob = pair()
     meet(alice, bob)
-    one, _other, _said = halted(alice, bob)
+    one, other, said = halted(alice, bob)
     assert refusal_of(one, bytes(80)) is Refusal.UNDECRYPTABLE
+    first = decode_first(said)
+    assert isinstance(first, Resumption)
+    assert one._resuming is None
+    ticket = bob.tickets.find(first.ticket, NOW.mono, takes_classic=False)
+    assert ticket is not None
+    forged = replace(first, public=bytes(32))
+    covered = schedule.mix(FAST.transcript(), forged.head)
+    forged = replace(forged, binder=schedule.binder(ticket.binder_key, covered))
+    assert refusal_of(other, forged.encoded) is Refusal.PROTOCOL
+    assert other.claim is None
 
 
 def test_a_listener_cannot_tell_whose_ticket_it_is() -> None:
