@@ -21,7 +21,7 @@ _TEXTS: Final = {
     Refusal.BLOCKED: "came from a blocked peer: see ironmesh trust list",
     Refusal.CERTIFICATE_CHANGED: "showed another certificate than before: see ironmesh trust list",
     Refusal.CLOCK_SKEW: "were too old or from the future: set the clocks of both machines",
-    Refusal.DOWNGRADED: "speak the native wire and came on the 0.8 one: somebody may be in the middle",
+    Refusal.DOWNGRADED: "came on the 0.8 wire and speak ours: somebody may be in the middle",
     Refusal.IDENTITY_CHANGED: "used a known name with another key: see ironmesh trust list",
     Refusal.LEGACY_REFUSED: "spoke the 0.8 wire, which is off for them: see --legacy",
     Refusal.LIMIT: "went over a limit",
