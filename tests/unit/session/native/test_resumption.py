@@ -245,7 +245,8 @@ def test_a_responder_does_not_take_a_radio_ticket_on_a_fast_link() -> None:
     alice, bob = pair()
     meet(alice, bob, RADIO)
     _one, _other, said = halted(alice, bob, RADIO)
-    assert responder(bob, FAST).receive(said, NOW) == [TICKET_UNKNOWN]
+    for link in (FAST, replace(RADIO, is_radio_small=False)):
+        assert responder(bob, link).receive(said, NOW) == [TICKET_UNKNOWN]
 
 
 def test_a_classic_ticket_is_no_good_once_post_quantum_keys_are_required() -> None:
