@@ -181,7 +181,7 @@ class NodeConfig:
     rekey_interval_s: float = 1800.0
     """Seconds between key changes of a session; 0 = never."""
     kdf: KdfCost = MODERATE_KDF
-    """Cost of a key file that is written anew."""
+    """Cost of a new key file, and of the mesh secret: the same on all nodes of a mesh."""
 
     def __post_init__(self) -> None:
         check_name(self.name)

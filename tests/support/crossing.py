@@ -8,8 +8,9 @@ import random
 from tests.support.nodes import Live, eventually
 
 from ironmesh.errors import ConnectError, HandshakeError
+from ironmesh.node.entrance import Dialled
 from ironmesh.node.events import PeerOffline, PeerOnline
-from ironmesh.node.sessions import Dialled
+from ironmesh.node.wires import SUBPROTOCOLS
 
 MESSAGES = 4
 
@@ -51,7 +52,9 @@ async def _dial(live: Live, other: Live, chance: random.Random) -> None:
     await _dawdle(chance)
     parts = live.node._running()
     try:
-        connection = await parts.transport.dial(other.endpoint, use_tls=other.node.is_tls)
+        connection = await parts.transport.dial(
+            other.endpoint, use_tls=other.node.is_tls, subprotocols=SUBPROTOCOLS
+        )
         await _dawdle(chance)
         await parts.sessions.open(connection, Dialled())
     except (ConnectError, HandshakeError) as error:

@@ -84,7 +84,7 @@ class Mallory:
     async def open_session(self, name: str = "mallory") -> Session:
         """Go through the whole handshake, as a member of the mesh."""
         clock = SystemClock()
-        party = legacy.settings(name, passphrase=PASSPHRASE)
+        party = legacy.settings(name, passphrase=PASSPHRASE, protocol_version="ironmesh/0.6")
         machine = ClientHandshake(party)
         spoken = machine.start(clock.now())
         said: list[Unit] = []

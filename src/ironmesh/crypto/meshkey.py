@@ -17,6 +17,8 @@ from ironmesh.errors import PassphraseError
 from ironmesh.types import Random, Secret
 
 MESH_SECRET_BYTES: Final = 32
+GENERATIONS: Final = 256
+"""Passphrases are numbered below this; after the last comes 0."""
 
 _SALT_LABEL: Final = b"ironmesh v5 mesh"
 _BOX_LABEL: Final = "ironmesh v5 mesh secret"

@@ -1,11 +1,15 @@
-"""The node's own TLS certificate: made at the first start, kept beside its keys."""
+"""The node's own TLS certificate, made by itself.
+
+While the 0.8 wire is allowed it is kept, and peers pin it. Without, it is another one after each
+start: it would only let whoever dials us know that it is the same node again.
+"""
 
 from __future__ import annotations
 
 import ssl
 from typing import Final
 
-from ironmesh.config import NodeConfig
+from ironmesh.config import LegacyMode, NodeConfig
 from ironmesh.transport.tls import server_context
 
 CERTIFICATE_FILE: Final = "tls-cert.pem"
@@ -16,6 +20,8 @@ def needs_certificate(config: NodeConfig) -> bool:
     """Tell whether this node has to make itself a certificate."""
     if config.tls_cert is not None or config.allow_plaintext:
         return False
+    if config.legacy is LegacyMode.OFF:
+        return True
     node_dir = config.node_dir
     return not ((node_dir / CERTIFICATE_FILE).exists() and (node_dir / KEY_FILE).exists())
 

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
 from typing import Final
 
-from ironmesh.discovery.policy import WAIT_FOR_CALL_S, Decision, DialPolicy
+from ironmesh.discovery.policy import NATIVE_WAIT_FOR_CALL_S, Decision, DialPolicy
 from ironmesh.discovery.record import FoundPeer
 from ironmesh.errors import ConnectError, ConnectFailure, HandshakeError
 from ironmesh.node.backoff import CONNECT_BASE_S, REFUSED_BASE_S, pause_s
-from ironmesh.node.entrance import AlreadyConnectedError
+from ironmesh.node.clock import Clock
+from ironmesh.node.dial_guesses import DialGuesses
+from ironmesh.node.entrance import AlreadyConnectedError, Dialled
 from ironmesh.node.events import EventBus, Notice, PeerDiscovered
+from ironmesh.node.handshaking import refused_by
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.ports import Transport
-from ironmesh.node.sessions import Dialled, Sessions
+from ironmesh.node.sessions import Sessions
 from ironmesh.node.supervisor import TaskSupervisor
-from ironmesh.types import Endpoint, NodeId, Random, Refusal
+from ironmesh.node.target import Target
+from ironmesh.node.wires import SUBPROTOCOLS
+from ironmesh.transport.interface import Connection
+from ironmesh.types import Endpoint, Random, Refusal, WireKind
 
 _log = logging.getLogger("ironmesh.node")
 
 MAX_FOUND_TARGETS: Final = 256
-"""Names that discovery may make us dial; more are not followed."""
-MAX_ADDRESSES: Final = 16
-MAX_ANNOUNCED_ADDRESSES: Final = 8
-"""Of one announcement: it cannot push out what other announcements of the name said."""
+"""Announcements that are followed at a time; more are not."""
 
 _MAY_BE_PLAIN: Final = frozenset(
     {ConnectFailure.NOT_TLS, ConnectFailure.NOT_WEBSOCKET, ConnectFailure.TIMED_OUT}
@@ -34,49 +36,6 @@ _MAY_BE_PLAIN: Final = frozenset(
 """Somebody is there, who may speak the other of wss and ws."""
 _SOMEBODY_ELSE: Final = frozenset({Refusal.IDENTITY_CHANGED, Refusal.UNEXPECTED_IDENTITY})
 """Whom we wanted may be at another address: announcements are not authenticated."""
-
-
-@dataclass(slots=True, eq=False)
-class Target:
-    """A peer to keep a session with."""
-
-    label: str
-    endpoints: tuple[Endpoint, ...]
-    name: str = ""
-    """Its name, where discovery told it."""
-    waits_for_call: bool = False
-    node_id: NodeId | None = None
-    """Who answered last; the name of a static address is not known before."""
-    uses_tls: bool = True
-    """What worked last."""
-    failures: int = 0
-    first: int = 0
-    """Which address is tried first: after a refusal the next one, it may be another machine."""
-    answered_at: Endpoint | None = None
-    """Where the last session was."""
-    is_announced: bool = True
-    poked: asyncio.Event = field(default_factory=asyncio.Event)
-    """Something changed: try now."""
-
-    def learn(self, announced: tuple[Endpoint, ...]) -> bool:
-        """Add announced addresses, which are tried first; tell whether that changed anything.
-
-        Anybody can announce this name, so earlier addresses are kept, before all where the peer
-        answered last.
-        """
-        is_news = not self.is_announced or not set(announced) <= set(self.endpoints)
-        self.is_announced = True
-        if is_news:
-            kept = [endpoint for endpoint in self.endpoints if endpoint not in announced]
-            kept.sort(key=lambda endpoint: endpoint != self.answered_at)
-            self.endpoints = (*announced[:MAX_ANNOUNCED_ADDRESSES], *kept)[:MAX_ADDRESSES]
-            self.first = 0
-        return is_news
-
-    def in_turn(self) -> tuple[Endpoint, ...]:
-        """Return its addresses in the order in which they are tried."""
-        start = self.first % len(self.endpoints) if self.endpoints else 0
-        return (*self.endpoints[start:], *self.endpoints[:start])
 
 
 class Dialer:
@@ -95,6 +54,7 @@ class Dialer:
         policy: DialPolicy,
         events: EventBus,
         tasks: TaskSupervisor,
+        clock: Clock,
         random: Random,
         allow_plaintext: bool,
     ) -> None:
@@ -104,11 +64,13 @@ class Dialer:
         self._policy = policy
         self._events = events
         self._tasks = tasks
+        self._clock = clock
         self._random = random
         self._allow_plaintext = allow_plaintext
-        self._by_name: dict[str, Target] = {}
+        self._found: dict[str, Target] = {}
         self._by_endpoint: dict[Endpoint, Target] = {}
-        self._told_denied: set[str] = set()
+        self._told: set[str] = set()
+        self._guesses = DialGuesses()
         self._pursuits: set[asyncio.Task[None]] = set()
 
     # --- Whom to dial ------------------------------------------------------------------------
@@ -152,31 +114,31 @@ class Dialer:
             return other
         if is_accepted:
             return link
-        raise HandshakeError(
-            Refusal.NOT_ALLOWED,
-            f"{link.info.peer_name} closed the session at once",
-            "see its log: it may not list our name, or pin another key for it",
-        )
+        raise refused_by(link)
 
     def found(self, peer: FoundPeer) -> None:
         """Discovery found a node."""
         # A peer that is online is followed as well: it may be lost without being announced anew.
-        decision = self._policy.decide(peer.name, is_online=False)
+        decision = self._policy.decide_found(peer, is_online=False)
         if decision is Decision.IGNORE_DEFAULT_DENY:
-            self._tell_denied(peer.name)
+            self._tell_denied(peer)
         if decision not in (Decision.DIAL_NOW, Decision.DIAL_AFTER_WAIT):
             return
-        target = self._by_name.get(peer.name)
+        if peer.wire is WireKind.LEGACY:
+            self._tell_legacy(peer)
+            return
+        target = self._found.get(peer.key)
         if target is None:
-            if len(self._by_name) >= MAX_FOUND_TARGETS:
+            if len(self._found) >= MAX_FOUND_TARGETS:
                 return
+            waits = decision is Decision.DIAL_AFTER_WAIT
             target = Target(
-                peer.name,
+                str(peer.endpoints[0]),
                 peer.endpoints,
-                name=peer.name,
-                waits_for_call=decision is Decision.DIAL_AFTER_WAIT,
+                found=peer,
+                wait_for_call_s=NATIVE_WAIT_FOR_CALL_S if waits else 0.0,
             )
-            self._by_name[peer.name] = target
+            self._found[peer.key] = target
             self._start(target)
         elif target.learn(peer.endpoints):
             target.failures = 0
@@ -185,20 +147,39 @@ class Dialer:
             return
         self._events.publish(PeerDiscovered(peer.name, str(peer.endpoints[0])))
 
-    def lost(self, name: str) -> None:
-        """Discovery no longer sees a node; a session with it goes on."""
-        _log.debug("%s is no longer announced", name)
-        if name in self._by_name:
-            self._by_name[name].is_announced = False
+    def lost(self, key: str) -> None:
+        """Discovery no longer sees a node; a session with it goes on.
 
-    def _tell_denied(self, name: str) -> None:
-        if name not in self._told_denied and len(self._told_denied) < MAX_FOUND_TARGETS:
-            self._told_denied.add(name)
-            self._events.publish(
-                Notice(
-                    f"found {name}, not dialled: add --allowed-peers {name}, or --open-discovery"
-                )
+        Without one it is not dialled any more: a label lives as long as its node runs, and a node
+        that comes back is found again.
+        """
+        target = self._found.get(key)
+        if target is not None:
+            _log.debug("%s is no longer announced", target.label)
+            target.is_announced = False
+            target.poked.set()
+
+    def _tell_denied(self, peer: FoundPeer) -> None:
+        name = peer.name or "NAME"
+        who = peer.name or f"a node of this mesh at {peer.endpoints[0]}"
+        self._tell(
+            peer.key, f"found {who}, not dialled: add --allowed-peers {name}, or --open-discovery"
+        )
+
+    def _tell_legacy(self, peer: FoundPeer) -> None:
+        native = {endpoint for other in self._found.values() for endpoint in other.endpoints}
+        if native.isdisjoint(peer.endpoints):
+            self._tell(
+                peer.key,
+                f"found {peer.name} on the 0.8 wire, on which no announced address is dialled: "
+                f"add --peer {peer.endpoints[0]}",
             )
+
+    def _tell(self, about: str, text: str, *, is_warning: bool = False) -> None:
+        """Tell people something, once about each peer or refusal."""
+        if about not in self._told and len(self._told) < MAX_FOUND_TARGETS:
+            self._told.add(about)
+            self._events.publish(Notice(text, is_warning=is_warning))
 
     def stop(self) -> None:
         """Dial nobody any more; what was dialled goes on."""
@@ -215,35 +196,53 @@ class Dialer:
     async def _pursue(self, target: Target, link: Link | None = None) -> None:
         if link is not None:
             await self._keep(target, link)
-        if target.waits_for_call:
-            await self._pause(target, WAIT_FOR_CALL_S)
-        while True:
+        if target.wait_for_call_s:
+            await self._pause(target, target.wait_for_call_s)
+        while target.is_announced or self._online_link(target):
             other = self._online_link(target)
             if other is not None:
                 await self._keep(target, other)
-                continue
-            try:
-                link = await self._dial(target)
-            except ConnectError as error:
-                _log.debug("%s: %s", target.label, error)
-                await self._pause_after_failure(target, CONNECT_BASE_S)
-            except AlreadyConnectedError as error:
-                target.node_id = error.node_id
-            except HandshakeError:
-                target.first += 1
-                await self._pause_after_failure(target, REFUSED_BASE_S)
-            else:
-                await self._keep(target, link)
+            elif not await self._try(target):
+                break
+        if target.found is not None:
+            self._found.pop(target.found.key, None)
+
+    async def _try(self, target: Target) -> bool:
+        """Dial, and stay while the session lasts; False if this peer is not wanted."""
+        try:
+            link = await self._dial(target)
+        except ConnectError as error:
+            _log.debug("%s: %s", target.label, error)
+            await self._pause_after_failure(target, CONNECT_BASE_S)
+        except AlreadyConnectedError as error:
+            target.node_id = error.node_id
+        except HandshakeError as error:
+            if self._is_unwanted(target, error):
+                return False
+            target.first += 1
+            await self._pause_after_failure(target, REFUSED_BASE_S)
+        else:
+            await self._keep(target, link)
+        return True
+
+    def _is_unwanted(self, target: Target, error: HandshakeError) -> bool:
+        """Tell whether an announcement led to somebody whom we do not want a session with."""
+        if target.found is None or error.reason not in (Refusal.NOT_ALLOWED, Refusal.SELF):
+            return False
+        self._policy.unlisted(target.found.label)
+        return True
 
     async def _keep(self, target: Target, link: Link) -> None:
         """Wait while the session lasts, then a little, so that two ends do not chase each other."""
         target.node_id = link.peer
         await link.wait_ended()
         if not link.was_confirmed:
+            refusal = str(refused_by(link))
+            self._tell(refusal, refusal, is_warning=True)
             await self._pause_after_failure(target, REFUSED_BASE_S)
             return
         target.failures = 0
-        rest = WAIT_FOR_CALL_S if target.waits_for_call else 0.2
+        rest = target.wait_for_call_s or 0.2
         await self._pause(target, rest * (1.0 + self._jitter()))
 
     async def _pause_after_failure(self, target: Target, base_s: float) -> None:
@@ -261,9 +260,7 @@ class Dialer:
         target.poked.clear()
 
     def _online_link(self, target: Target) -> Link | None:
-        if target.node_id is not None:
-            return self._links.get(target.node_id)
-        return self._links.by_name(target.name) if target.name else None
+        return self._links.get(target.node_id) if target.node_id is not None else None
 
     async def _dial(self, target: Target) -> Link:
         error: ConnectError | HandshakeError | None = None
@@ -282,21 +279,41 @@ class Dialer:
         raise error or ConnectError(f"no address of {target.label} is known")
 
     async def _dial_endpoint(self, target: Target, endpoint: Endpoint) -> Link:
+        address, is_announced = str(endpoint), not target.is_given
+        rest_s = self._guesses.wait_s(address, self._clock.now().mono, is_announced=is_announced)
+        if rest_s:
+            raise ConnectError(
+                f"{target.label} is dialled again in {rest_s:.0f} s",
+                "its last answer did not prove the passphrase: check whom the address leads to",
+            )
         error: ConnectError | None = None
         for use_tls in self._schemes(target):
             try:
-                connection = await self._transport.dial(endpoint, use_tls=use_tls)
+                connection = await self._transport.dial(
+                    endpoint, use_tls=use_tls, subprotocols=SUBPROTOCOLS
+                )
             except ConnectError as failure:
                 error = error or failure
                 if failure.failure not in _MAY_BE_PLAIN:
                     break
                 continue
-            link = await self._sessions.open(
-                connection, Dialled(known=target.node_id, is_given=not target.name)
-            )
+            link = await self._open(target, connection, address)
             target.uses_tls = use_tls
             return link
         raise error or ConnectError(f"{target.label} cannot be dialled")
+
+    async def _open(self, target: Target, connection: Connection, address: str) -> Link:
+        dialled = Dialled(known=target.node_id, is_given=target.is_given)
+        try:
+            link = await self._sessions.open(connection, dialled)
+        except HandshakeError as error:
+            if error.reason is Refusal.AUTH_FAILED and connection.info.subprotocol:
+                self._guesses.failed(
+                    address, self._clock.now().mono, is_announced=not target.is_given
+                )
+            raise
+        self._guesses.proved(address)
+        return link
 
     def _schemes(self, target: Target) -> tuple[bool, ...]:
         if not self._allow_plaintext:

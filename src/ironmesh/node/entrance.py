@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from ironmesh.audit.events import AuditEvent
 from ironmesh.errors import ConnectionClosed, HandshakeError, TrustFileError
@@ -18,9 +19,10 @@ from ironmesh.node.refusals import RefusedPeer
 from ironmesh.node.welcome import Turned, Welcome
 from ironmesh.session.interface import Handshake, PeerClaim
 from ironmesh.transport.interface import Connection, ConnectionInfo
-from ironmesh.trust.book import Standing, Verdict
+from ironmesh.trust.book import Standing, Verdict, first_state
 from ironmesh.trust.store import TrustStore
-from ironmesh.types import NodeId, Refusal
+from ironmesh.types import NodeId, Refusal, WireKind
+from ironmesh.wire.native.constants import close_code_of
 
 _log = logging.getLogger("ironmesh.node")
 
@@ -35,6 +37,18 @@ class AlreadyConnectedError(HandshakeError):
     def __init__(self, node_id: NodeId) -> None:
         self.node_id = node_id
         super().__init__(Refusal.DUPLICATE, "a session with this peer is up already")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """What is known of whom a connection was dialled for."""
+
+    expected: NodeId | None = None
+    """The id that must answer; None = any."""
+    known: NodeId | None = None
+    """Who answered there last."""
+    is_given: bool = True
+    """The operator gave the address; otherwise somebody announced it."""
 
 
 class Entrance:
@@ -69,15 +83,13 @@ class Entrance:
         self,
         connection: Connection,
         make: Callable[[], Handshake],
-        expected: NodeId | None,
-        visit: Visit | None,
+        way: Visit | Dialled,
     ) -> tuple[Handshake, PeerClaim, Verdict]:
         """Shake hands and judge; returns the machine, ready to accept, and who it is.
 
         Args:
             make: makes the machine; may refuse the connection.
-            expected: the id that was dialled for, if one was.
-            visit: of an incoming connection.
+            way: how it came about: somebody visits us, or we dialled.
 
         Raises:
             HandshakeError: refused, by either side; it is booked already, and the connection is
@@ -90,10 +102,10 @@ class Entrance:
             self._check_open()
             machine = make()
             claim = await shake_hands(connection, machine, self._clock)
-            if visit is not None:
-                visit.proved()
+            if isinstance(way, Visit):
+                way.proved()
             who = RefusedPeer(who.remote, who.is_outgoing, claim)
-            return machine, claim, self._judge(connection.info, claim, expected, visit)
+            return machine, claim, self._judge(connection.info, claim, way)
         except HandshakeError as error:
             await self._turn_away(connection, machine, who, error)
             raise
@@ -122,10 +134,13 @@ class Entrance:
         if error.reason is Refusal.AUTH_FAILED and not info.is_outgoing and not info.subprotocol:
             self._count_failure(info.remote_host)
         self._books.refusals.peer(error.reason, who, str(error))
-        if machine is not None and machine.claim is not None:
-            with suppress(ConnectionClosed):
-                await connection.send(machine.refuse(error.reason, self._clock.now()))
-        await connection.close()
+        code: int = close_code_of(error.reason)
+        if machine is not None:
+            if machine.claim is not None:
+                with suppress(ConnectionClosed):
+                    await connection.send(machine.refuse(error.reason, self._clock.now()))
+            code = machine.close_code
+        await connection.close(code)
 
     def _count_failure(self, host: str) -> None:
         if self._gate.failed(host):
@@ -134,28 +149,25 @@ class Entrance:
 
     # --- Judgement ---------------------------------------------------------------------------
 
-    def _judge(
-        self,
-        info: ConnectionInfo,
-        claim: PeerClaim,
-        expected: NodeId | None,
-        visit: Visit | None,
-    ) -> Verdict:
+    def _judge(self, info: ConnectionInfo, claim: PeerClaim, way: Visit | Dialled) -> Verdict:
         self._check_open()
         now = self._clock.now()
+        expected = way.expected if isinstance(way, Dialled) else None
         judged = self._welcome.judge(claim, info, expected)
         if isinstance(judged, Turned):
             raise HandshakeError(judged.reason, judged.detail)
         facts = SessionFacts(info.is_outgoing, now.mono, claim.is_ours)
-        if not claim.is_ours and not self._links.would_stay(facts, claim.node_id):
+        # An announcement does not say whose it is: that a session is up, shows only now.
+        is_again = isinstance(way, Dialled) and not way.is_given and self._links.get(claim.node_id)
+        if is_again or (not claim.is_ours and not self._links.would_stay(facts, claim.node_id)):
             self._probe(claim.node_id)
             raise AlreadyConnectedError(claim.node_id)
         # Another process may have pinned the name a moment ago, so the book judges again.
-        verdict = self._trust.admit(claim, now)
+        verdict = self._trust.admit(claim, now, state=first_state(claim, speaks_native=True))
         if verdict.refusal is not None:
             raise HandshakeError(verdict.refusal, verdict.explain())
-        if visit is not None:
-            visit.welcomed(claim.node_id)
+        if isinstance(way, Visit):
+            way.welcomed(claim.node_id)
         self._note(info, claim, verdict)
         return verdict
 
@@ -168,7 +180,8 @@ class Entrance:
     def _note(self, info: ConnectionInfo, claim: PeerClaim, verdict: Verdict) -> None:
         if not info.is_outgoing:
             self._gate.succeeded(info.remote_host)
-        self._note_tls(info, claim, verdict)
+        if claim.wire is WireKind.LEGACY:
+            self._note_tls(info, claim, verdict)
         if verdict.standing is Standing.NEW:
             self._books.journal.record(
                 AuditEvent.PEER_PINNED, node_id=claim.node_id, name=verdict.name

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Final
 
 from ironmesh.errors import ConnectionClosed, HandshakeError
 from ironmesh.node.clock import Clock
+from ironmesh.node.link import Link
 from ironmesh.session.interface import Handshake, PeerClaim
 from ironmesh.transport.interface import Connection
 from ironmesh.types import Refusal
+from ironmesh.wire.native.constants import refusal_of
 
 HANDSHAKE_LIMIT_S = 30.0
 """The whole handshake, whatever the deadlines of its steps say."""
+
+_FIXES: Final = {
+    Refusal.AUTH_FAILED: "start both nodes with the same passphrase and the same --mesh",
+    Refusal.BUSY: "it answers few strangers at a time; we try again by ourselves",
+    Refusal.LIMIT: "too many connections from here are half open; we try again by ourselves",
+    Refusal.VERSION_TOO_OLD: "install the newer version here",
+    Refusal.IDENTITY_CHANGED: "it pins another key for our name: `ironmesh trust forget` there",
+    Refusal.NOT_ALLOWED: "add our name to --allowed-peers there",
+    Refusal.BLOCKED: "our key is blocked there: `ironmesh trust set-state` there",
+    Refusal.REVOKED: "our key was revoked there; make a new one with `ironmesh keys rotate`",
+    Refusal.LEGACY_REFUSED: "start the other node with --allow-legacy, or upgrade this one",
+}
 
 
 async def shake_hands(connection: Connection, machine: Handshake, clock: Clock) -> PeerClaim:
@@ -27,7 +42,7 @@ async def shake_hands(connection: Connection, machine: Handshake, clock: Clock) 
     except TimeoutError as error:
         raise HandshakeError(Refusal.TIMEOUT, "the handshake took too long") from error
     except ConnectionClosed as error:
-        raise HandshakeError(Refusal.PROTOCOL, f"the peer hung up ({error.what})") from error
+        raise _hung_up(error) from error
 
 
 async def _exchange(connection: Connection, machine: Handshake, clock: Clock) -> PeerClaim:
@@ -44,3 +59,25 @@ async def _exchange(connection: Connection, machine: Handshake, clock: Clock) ->
             raise
         await connection.send(units)
     return claim
+
+
+def refused_by(link: Link) -> HandshakeError:
+    """Return why a peer ended a session that it never put up."""
+    name = link.info.peer_name
+    try:
+        reason = Refusal(link.reason)
+    except ValueError:
+        return HandshakeError(
+            Refusal.NOT_ALLOWED,
+            f"{name} closed the session at once",
+            "see its log: it may not list our name, or pin another key for it",
+        )
+    return HandshakeError(reason, f"{name} refused us ({reason.value})", _FIXES.get(reason, ""))
+
+
+def _hung_up(error: ConnectionClosed) -> HandshakeError:
+    """Return what the peer's hanging up says: a hint, for anybody on the way can write it."""
+    reason = refusal_of(error.close_code)
+    if reason is None:
+        return HandshakeError(Refusal.PROTOCOL, f"the peer hung up ({error.what})")
+    return HandshakeError(reason, f"the peer refused us ({reason.value})", _FIXES[reason])

@@ -162,6 +162,11 @@ class Link:
         return self._channel.rekey_count
 
     @property
+    def reason(self) -> str:
+        """Why it ends or ended, as either side said; empty before."""
+        return self._reason
+
+    @property
     def is_usable(self) -> bool:
         """Messages may be queued on it."""
         return self.state is LinkState.ONLINE
@@ -327,7 +332,7 @@ class Link:
 
     def _take_control(self, opened: Opened, now: float) -> None:
         """Whatever is not a message may give the writer something to do."""
-        if opened.messages or not any(isinstance(event, UnitRefused) for event in opened.events):
+        if self._counts_as_heard(opened):
             self._hear(now)
         for event in opened.events:
             if isinstance(event, PeerAlive):
@@ -338,6 +343,16 @@ class Link:
                 self.close_soon(event.reason or "the peer said goodbye")
             self._owner.link_event(self, event)
         self._wake.set()
+
+    def _counts_as_heard(self, opened: Opened) -> bool:
+        """Tell whether it shows that the peer has this session up."""
+        if opened.messages:
+            return True
+        if any(isinstance(event, UnitRefused) for event in opened.events):
+            return False
+        # Whoever takes leave before anything else did not accept us.
+        is_refusal = any(isinstance(event, PeerClosing) for event in opened.events)
+        return self.has_heard or not is_refusal
 
     def _hear(self, now: float) -> None:
         self.last_heard_mono = now

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 
-from ironmesh.config import NodeConfig
-from ironmesh.discovery.mdns import MdnsDiscovery
+from ironmesh.config import LegacyMode, NodeConfig
+from ironmesh.discovery.mdns import MdnsDiscovery, NativeIdentity
+from ironmesh.discovery.record import SERVICE_TYPE
 from ironmesh.node.certificate import listener_context
 from ironmesh.node.ports import Discovery, OnRefused
 from ironmesh.transport.interface import Connection, ConnectionHandler, Door, Listener
@@ -63,6 +64,14 @@ def build_transport(config: NodeConfig) -> WebSocketTransport:
     return WebSocketTransport(listener_context(config))
 
 
-def build_discovery(config: NodeConfig) -> Discovery | None:
-    """Return mDNS, unless this configuration has it off."""
-    return MdnsDiscovery() if config.mdns else None
+def build_discovery(config: NodeConfig, label: str) -> Discovery | None:
+    """Return mDNS, unless this configuration has it off.
+
+    Args:
+        label: what this run of the node is called on the network; its name shows only while the
+            0.8 wire is allowed.
+    """
+    if not config.mdns:
+        return None
+    service_type = None if config.legacy is LegacyMode.OFF else SERVICE_TYPE
+    return MdnsDiscovery(service_type, native=NativeIdentity(label, config.mesh))

@@ -11,10 +11,11 @@ from enum import Enum
 
 from ironmesh.audit.events import AuditEvent
 from ironmesh.audit.log import AuditLog
-from ironmesh.config import NodeConfig
+from ironmesh.config import LegacyMode, NodeConfig
 from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
 from ironmesh.delivery.records import DeliveryStore
 from ironmesh.discovery.policy import DialPolicy
+from ironmesh.discovery.record import random_label
 from ironmesh.errors import LocalProtocolError, NotRunningError
 from ironmesh.files import make_private_dir
 from ironmesh.node.books import Books
@@ -31,8 +32,9 @@ from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mailroom import MessageHandler, Server
 from ironmesh.node.maintenance import flush, maintain
+from ironmesh.node.native_wire import NativeWire
 from ironmesh.node.network import build_discovery, build_transport
-from ironmesh.node.opening import open_files
+from ironmesh.node.opening import OpenedFiles, open_files
 from ironmesh.node.outgoing import Outgoing
 from ironmesh.node.ports import Discovery, Transport
 from ironmesh.node.postoffice import PostOffice
@@ -41,7 +43,7 @@ from ironmesh.node.refusals import RefusalDesk, RefusedPeer
 from ironmesh.node.sessions import Sessions
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.welcome import Welcome
-from ironmesh.node.wires import NodeWires
+from ironmesh.node.wires import SUBPROTOCOLS, NodeWires
 from ironmesh.observe.counters import Counters
 from ironmesh.store.database import SqliteStore
 from ironmesh.store.keyfiles import LoadedKeys
@@ -85,6 +87,7 @@ class Parts:
     transport: Transport
     links: LinkTable
     gate: Gate
+    wires: NodeWires
     post: PostOffice
     sessions: Sessions
     dialer: Dialer
@@ -162,7 +165,7 @@ class Node:
         self._lock = NodeLock.acquire(self.config.node_dir)
         opened = await open_files(self.config, self._random, self._make)
         keys = opened.keys
-        parts = self._build(keys)
+        parts = self._build(opened)
         self._parts = parts
         await parts.post.start()
         self._state = NodeState.STARTED
@@ -172,6 +175,7 @@ class Node:
             self._serve,
             parts.gate,
             self._connection_refused,
+            subprotocols=SUBPROTOCOLS,
         )
         endpoints = tuple(str(endpoint) for endpoint in self._listener.endpoints)
         parts.journal.record(AuditEvent.NODE_STARTED, listening=", ".join(endpoints))
@@ -183,14 +187,18 @@ class Node:
         self._tasks.spawn(maintain(parts.trust, parts.journal), name="maintenance")
         self._look_for_peers(parts)
 
-    def _build(self, keys: LoadedKeys) -> Parts:
+    def _build(self, opened: OpenedFiles) -> Parts:
         config = self.config
+        keys = opened.keys
         identity = keys.keys.identity
         audit = AuditLog(config.audit_file, keys.keys.data_key)
         journal = Journal(audit, self._clock, self.counters)
         trust = TrustStore(config.trust_file, keys.keys.data_key, identity.seed)
         trust.check()
-        policy = DialPolicy(config.name, config.allowed_peers, config.open_discovery)
+        label = random_label(self._random)
+        policy = DialPolicy(
+            config.name, config.allowed_peers, config.open_discovery, label, config.mesh
+        )
         links = LinkTable(identity.node_id)
         desk = RefusalDesk(self.counters, journal, self.events, self._clock)
         books = Books(desk, journal, self.events)
@@ -226,8 +234,15 @@ class Node:
             books=books,
             clock=self._clock,
         )
+        wires = NodeWires(
+            NativeWire(config, identity, opened.mesh_secrets, self._random, self._clock),
+            None
+            if config.legacy is LegacyMode.OFF
+            else LegacyWire(config, identity, trust, self._random),
+            gate,
+        )
         sessions = Sessions(
-            wires=NodeWires(LegacyWire(config, identity, trust, self._random), gate),
+            wires=wires,
             entrance=entrance,
             links=links,
             inbound=post.inbound,
@@ -246,10 +261,11 @@ class Node:
             policy=policy,
             events=self.events,
             tasks=self._tasks,
+            clock=self._clock,
             random=self._random,
             allow_plaintext=config.allow_plaintext,
         )
-        discovery = self._given_discovery or build_discovery(config)
+        discovery = self._given_discovery or build_discovery(config, label)
         return Parts(
             keys=keys,
             journal=journal,
@@ -258,6 +274,7 @@ class Node:
             transport=transport,
             links=links,
             gate=gate,
+            wires=wires,
             post=post,
             sessions=sessions,
             dialer=dialer,
@@ -435,7 +452,7 @@ class Node:
         """Remove a pin, so that the next contact is a first one; see `TrustStore.forget`."""
         parts = self._running()
         pin = parts.trust.forget(who)
-        parts.gate.forget(pin.node_id)
+        parts.wires.forget(pin.node_id)
         parts.journal.record(AuditEvent.PIN_FORGOTTEN, node_id=pin.node_id, name=pin.name)
         return pin
 
@@ -444,6 +461,7 @@ class Node:
         parts = self._running()
         node_id = NodeId(who) if is_node_id(who) else parts.trust.get(who).node_id
         parts.trust.revoke(node_id, self.node_id, self._clock.now(), reason)
+        parts.wires.forget(node_id)
         parts.journal.record(AuditEvent.PEER_REVOKED, node_id=node_id, reason=reason)
         for link in parts.links.of_peer(node_id):
             link.close_soon("revoked", is_listening=False)

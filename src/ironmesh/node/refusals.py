@@ -27,6 +27,7 @@ _AUDITED: Final = {
     Refusal.BLOCKED: AuditEvent.PEER_REFUSED,
     Refusal.NOT_ALLOWED: AuditEvent.PEER_REFUSED,
     Refusal.LEGACY_REFUSED: AuditEvent.PEER_REFUSED,
+    Refusal.DOWNGRADED: AuditEvent.DOWNGRADE_DETECTED,
     Refusal.VERSION_TOO_OLD: AuditEvent.PEER_REFUSED,
     Refusal.REFLECTED: AuditEvent.PEER_REFUSED,
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -14,7 +13,7 @@ from ironmesh.errors import HandshakeError
 from ironmesh.node.books import Books
 from ironmesh.node.capabilities import CapabilityExchange
 from ironmesh.node.clock import Clock
-from ironmesh.node.entrance import Entrance
+from ironmesh.node.entrance import Dialled, Entrance
 from ironmesh.node.events import PeerOffline, PeerOnline
 from ironmesh.node.gate import Gate, Visit
 from ironmesh.node.inbound import Inbound
@@ -31,21 +30,9 @@ from ironmesh.session.interface import (
 )
 from ironmesh.transport.interface import Connection, ConnectionInfo
 from ironmesh.trust.book import Standing
-from ironmesh.types import Message, NodeId
+from ironmesh.types import Message, NodeId, WireKind
 
 _log = logging.getLogger("ironmesh.node")
-
-
-@dataclass(frozen=True, slots=True)
-class Dialled:
-    """What is known of whom a connection was dialled for."""
-
-    expected: NodeId | None = None
-    """The id that must answer; None = any."""
-    known: NodeId | None = None
-    """Who answered there last."""
-    is_given: bool = True
-    """The operator gave the address; otherwise somebody announced it."""
 
 
 class Wires(Protocol):
@@ -109,7 +96,7 @@ class Sessions:
         visit = self._gate.visit(connection.info.remote_host)
         try:
             machine = partial(self._wires.server, connection.info, visit)
-            link = await self._establish(connection, machine, None, visit)
+            link = await self._establish(connection, machine, visit)
         except HandshakeError:
             return
         finally:
@@ -129,7 +116,7 @@ class Sessions:
         """
         try:
             machine = partial(self._wires.client, connection.info, dialled)
-            link = await self._establish(connection, machine, dialled.expected, None)
+            link = await self._establish(connection, machine, dialled)
         except asyncio.CancelledError:
             connection.abort()
             raise
@@ -157,10 +144,9 @@ class Sessions:
         self,
         connection: Connection,
         make: Callable[[], Handshake],
-        expected: NodeId | None,
-        visit: Visit | None,
+        way: Visit | Dialled,
     ) -> Link:
-        machine, claim, verdict = await self._entrance.admit(connection, make, expected, visit)
+        machine, claim, verdict = await self._entrance.admit(connection, make, way)
         if verdict.standing is Standing.NEW:
             self._newcomers.add(claim.node_id)
         is_outgoing = connection.info.is_outgoing
@@ -172,9 +158,9 @@ class Sessions:
             self._clock,
             opening=established.units,
             is_outgoing=is_outgoing,
-            # A published node decides about us after its HELLO, as server and as client; its first
-            # frame shows that it took us. Ours decide first.
-            is_confirmed=claim.is_ours,
+            # Who dialled us on the native wire has decided about us. Who answers there says READY;
+            # a published node decides after its HELLO, and its first frame shows that it took us.
+            is_confirmed=claim.wire is WireKind.NATIVE and not is_outgoing,
         )
         self._links.add(link)
         return link
@@ -263,6 +249,8 @@ class Sessions:
 
     def link_confirmed(self, link: Link) -> None:
         """The peer accepted us."""
+        if link.is_outgoing and link.info.wire is WireKind.NATIVE:
+            link.ping()  # the peer learns from our first record that we have the session up
         self._confirm(link)
 
     def link_heard(self, link: Link) -> None:

@@ -9,8 +9,9 @@ from ironmesh.discovery.policy import DialPolicy
 from ironmesh.session.interface import PeerClaim
 from ironmesh.transport.interface import ConnectionInfo
 from ironmesh.trust.book import Verdict
+from ironmesh.trust.downgrade import is_talked_down
 from ironmesh.trust.store import TrustStore
-from ironmesh.types import NodeId, Refusal
+from ironmesh.types import NodeId, Refusal, WireKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Welcome:
         verdict = self._trust.judge(claim)
         if verdict.refusal is not None:
             return Turned(verdict.refusal, verdict.explain())
+        if claim.wire is WireKind.NATIVE:
+            return verdict
         return self._by_certificate(verdict, connection) or verdict
 
     def _by_policy(self, claim: PeerClaim, expected: NodeId | None) -> Turned | None:
@@ -61,11 +64,18 @@ class Welcome:
             return Turned(
                 Refusal.NOT_ALLOWED, f"{claim.name!r} is not in --allowed-peers; add it there"
             )
-        if (
-            self._config.legacy is not LegacyMode.ALL
-            and claim.name not in self._config.legacy_names
-            and not claim.is_ours
-        ):
+        return self._by_wire(claim)
+
+    def _by_wire(self, claim: PeerClaim) -> Turned | None:
+        if claim.wire is WireKind.NATIVE:
+            return None
+        if is_talked_down(claim.protocol_version, speaks_native=True):
+            return Turned(
+                Refusal.DOWNGRADED,
+                f"{claim.name!r} speaks the native wire as we do, and came on the 0.8 one:"
+                " somebody may be in the middle",
+            )
+        if self._config.legacy is LegacyMode.NAMED and claim.name not in self._config.legacy_names:
             return Turned(
                 Refusal.LEGACY_REFUSED,
                 f"{claim.name!r} speaks the 0.8 wire and is not named by --allow-legacy",

@@ -237,6 +237,11 @@ class Handshake(Protocol):
         """What to write before closing after a `HandshakeError`; often nothing."""
         ...
 
+    @property
+    def close_code(self) -> int:
+        """With which code to close the connection of a peer that was refused."""
+        ...
+
     def accept(self, now: Instant) -> Established:
         """The peer may stay: finish, and return the channel."""
         ...

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from tests.support.announcements import native_peer
 from tests.support.nodes import Live, MemoryTransport, MovableClock, Nodes, eventually
 
-from ironmesh.discovery.record import FoundPeer
+from ironmesh.node.entrance import Dialled
 from ironmesh.node.events import PeerOffline, PeerOnline
 from ironmesh.node.link import SPARE_S, LinkState
-from ironmesh.node.sessions import Dialled
+from ironmesh.node.wires import SUBPROTOCOLS
 
 Place = Callable[[], MemoryTransport]
 Pair = tuple[Live, Live]
@@ -147,8 +148,9 @@ async def test_a_spare_link_takes_over_when_the_one_that_replaced_it_ends(pair: 
     first = alice.link(bob)
     parts = alice.node._running()
     # Bob never hears over the second connection that alice has it up, and so keeps the first.
-    connection = await parts.transport.dial(bob.endpoint, use_tls=False)
+    connection = await parts.transport.dial(bob.endpoint, use_tls=False, subprotocols=SUBPROTOCOLS)
     second = await parts.sessions.open(connection, Dialled())
+    assert await second.wait_confirmed()
     connection.is_silent = True
     assert alice.link(bob) is second
     assert first.state is LinkState.SPARE
@@ -167,7 +169,7 @@ async def test_a_found_peer_that_is_also_configured_has_one_session(
     alice = await nodes.start("alice", transport=place(), open_discovery=True)
     dialer = alice.node._running().dialer
     dialer.add_address(bob.endpoint)
-    dialer.found(FoundPeer("bob", (bob.endpoint,), ""))
+    dialer.found(native_peer("bob", bob.endpoint))
     await alice.online(bob)
     await bob.online(alice)
     for live, other in ((alice, bob), (bob, alice)):
@@ -175,7 +177,7 @@ async def test_a_found_peer_that_is_also_configured_has_one_session(
         assert live.flaps() == live.seen.of(PeerOnline)
         await live.node.send(other.name, b"hello")
         await other.has_received(1)
-    dialer.found(FoundPeer("bob", (bob.endpoint,), ""))
+    dialer.found(native_peer("bob", bob.endpoint))
     await asyncio.sleep(0.05)
     assert len(wire(alice).dials) <= 2, "who is online is not dialled again"
 

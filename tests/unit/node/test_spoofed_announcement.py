@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from tests.support.announcements import Announcements
-from tests.support.nodes import Live, MemoryTransport, Nodes, eventually
+from tests.support.nodes import Live, MemoryTransport, Nodes
 
 from ironmesh.node import dialer
 from ironmesh.node.backoff import MAX_PAUSE_S
-from ironmesh.node.dialer import MAX_ADDRESSES, Target
 from ironmesh.node.events import PeerOnline
+from ironmesh.node.target import MAX_ADDRESSES, Target
 from ironmesh.types import Endpoint, Refusal
 
 Place = Callable[[], MemoryTransport]
@@ -115,10 +115,7 @@ async def test_a_peer_that_left_and_announces_itself_again_is_dialled_at_once(
 ) -> None:
     monkeypatch.setattr(dialer, "CONNECT_BASE_S", MAX_PAUSE_S)
     alice, bob, _ = await knowing_bob(nodes, place, announcements, tmp_path)
-    announcements.lost("bob")
-    transport = alice.node._running().transport
-    transport.dials.clear()
-    await eventually(lambda: len(transport.dials) > 0, "a dial in vain")
+    announcements.withdraw("bob")
     again = await nodes.again(bob)
     announcements.announce("bob", again.endpoint)
     await alice.online(again)

@@ -9,8 +9,8 @@ from tests.support.announcements import Announcements
 from tests.support.leftovers import Leftovers
 from tests.support.nodes import MemoryTransport, Nodes
 
-from ironmesh.node.events import NodeListening, Notice
-from ironmesh.types import Endpoint
+from ironmesh.node.events import NodeListening, Notice, PeerOnline
+from ironmesh.types import Endpoint, Refusal
 
 Place = Callable[[], MemoryTransport]
 
@@ -72,11 +72,13 @@ async def test_without_a_list_who_is_found_is_not_dialled_and_the_flag_is_told(
     assert transport.dials == []
     told = [event.text for event in alice.seen.of(Notice)]
     assert sum("default-deny" in text for text in told) == 1
-    [found] = [text for text in told if text.startswith("found bob")]
-    assert "--allowed-peers bob" in found
+    [found] = [text for text in told if text.startswith("found a node of this mesh at")]
+    assert "--allowed-peers NAME" in found
 
 
-async def test_with_a_list_only_the_listed_name_is_dialled(nodes: Nodes, place: Place) -> None:
+async def test_who_proves_a_name_that_is_not_listed_is_not_dialled_again(
+    nodes: Nodes, place: Place
+) -> None:
     announcements, transport = Announcements(), place()
     alice = await nodes.start(
         "alice", transport=transport, discovery=announcements, allowed_peers=frozenset({"carol"})
@@ -84,6 +86,9 @@ async def test_with_a_list_only_the_listed_name_is_dialled(nodes: Nodes, place: 
     bob = await nodes.start("bob", transport=place())
     carol = await nodes.start("carol", transport=place())
     announcements.announce("bob", bob.endpoint)
+    await alice.refused(Refusal.NOT_ALLOWED)
+    announcements.announce("bob", bob.endpoint, Endpoint("127.0.0.1", 1))
     announcements.announce("carol", carol.endpoint)
     await alice.online(carol)
-    assert transport.dials == [carol.endpoint]
+    assert transport.dials == [bob.endpoint, carol.endpoint]
+    assert bob.seen.of(PeerOnline) == []

@@ -57,7 +57,6 @@ def test_another_node_than_the_one_dialled_for_is_turned_away(trust: TrustStore)
         (LegacyMode.NAMED, "bob", False, True),
         (LegacyMode.NAMED, "carol", False, False),
         (LegacyMode.NAMED, "carol", True, True),
-        (LegacyMode.OFF, "bob", False, False),
         (LegacyMode.OFF, "bob", True, True),
     ],
 )
@@ -70,6 +69,13 @@ def test_who_may_speak_the_old_wire(
     assert reason(judged) is (None if is_welcome else Refusal.LEGACY_REFUSED)
 
 
+def test_who_speaks_the_native_wire_and_comes_on_the_old_one_is_turned_away(
+    trust: TrustStore,
+) -> None:
+    talked_down = replace(claim(BOB, "bob", is_ours=False), protocol_version="ironmesh/0.6.5")
+    assert reason(welcome(trust).judge(talked_down, DIALLED, None)) is Refusal.DOWNGRADED
+
+
 def test_a_name_of_another_key_is_turned_away(trust: TrustStore) -> None:
     trust.admit(claim(BOB, "bob"), at(0))
     judged = welcome(trust).judge(claim(CAROL, "bob"), DIALLED, None)
@@ -77,7 +83,7 @@ def test_a_name_of_another_key_is_turned_away(trust: TrustStore) -> None:
 
 
 def test_a_known_key_with_another_certificate_is_turned_away(trust: TrustStore) -> None:
-    bob = claim(BOB, "bob")
+    bob = claim(BOB, "bob", is_ours=False)
     trust.admit(bob, at(0))
     trust.remember_tls(bob.node_id, "aa" * 32)
     judge = welcome(trust).judge

@@ -176,15 +176,6 @@ async def test_a_peer_that_took_another_name_is_known_by_it(nodes: Nodes, place:
     await robert.has_received(1)
 
 
-async def test_the_version_floor_is_enforced(nodes: Nodes, place: Place) -> None:
-    alice = await nodes.start("alice", transport=place(), min_protocol_version="ironmesh/0.7")
-    bob = await nodes.start("bob", transport=place())
-    with pytest.raises(HandshakeError):
-        await bob.node.connect(*alice.endpoint)
-    refused = await alice.refused(Refusal.VERSION_TOO_OLD)
-    assert "0.6.5" in refused.detail
-
-
 async def test_ours_are_no_legacy_nodes(nodes: Nodes, place: Place) -> None:
     alice = await nodes.start("alice", transport=place(), legacy=LegacyMode.OFF)
     bob = await nodes.start("bob", transport=place())

@@ -11,7 +11,11 @@ from ironmesh.session.interface import Established, PeerClaim
 from ironmesh.session.legacy.channel import LegacyChannel
 from ironmesh.session.legacy.hello import make_hello, verify_hello
 from ironmesh.session.legacy.keys import Ephemeral
-from ironmesh.session.legacy.settings import MESSAGE_TIMEOUT_S, LegacySettings
+from ironmesh.session.legacy.settings import (
+    MESSAGE_TIMEOUT_S,
+    NORMAL_CLOSURE,
+    LegacySettings,
+)
 from ironmesh.types import Instant, NodeId, Refusal, Secret, Unit
 from ironmesh.wire.legacy.handshake import (
     LOCKED_OUT,
@@ -81,6 +85,11 @@ class ClientHandshake:
     def parting_units(self) -> list[Unit]:
         """Nothing: a published client has no last words."""
         return []
+
+    @property
+    def close_code(self) -> int:
+        """The usual one: this wire says why in words, if at all."""
+        return NORMAL_CLOSURE
 
     def start(self, now: Instant) -> list[Unit]:
         """Return nothing: the server speaks first."""

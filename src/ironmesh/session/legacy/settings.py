@@ -11,6 +11,7 @@ from ironmesh.session.legacy.nonces import NonceLedger
 from ironmesh.types import NodeId, Random, Secret
 from ironmesh.wire.legacy.constants import PROTOCOL_VERSION
 
+NORMAL_CLOSURE: Final = 1000
 MESSAGE_TIMEOUT_S: Final = 30.0
 """How long each side waits for the next handshake message."""
 PING_INTERVAL_S: Final = 30.0
