@@ -139,7 +139,7 @@ class InitiatorHandshake:
         """Return M3, in which we say who we are, and the channel: records may follow at once."""
         self._require(InitiatorState.VERIFIED)
         outcome = self._verified()
-        outcome.keep_tickets(self._settings)
+        outcome.keep_tickets(self._settings, now)
         channel = outcome.channel(self._settings, self._negotiated, now)
         units, self._last_units = self._last_units, []
         self.state = InitiatorState.ACCEPTED

@@ -23,13 +23,14 @@ class Outcome:
     resumable_until: float
     """Monotonic seconds."""
 
-    def keep_tickets(self, settings: NativeSettings) -> None:
+    def keep_tickets(self, settings: NativeSettings, now: Instant) -> None:
         """Let either end resume this session later."""
         settings.tickets.add(
             self.claim,
             self.keys.resumption,
             own_role=Role.INITIATOR if self.keys.is_initiator else Role.RESPONDER,
             is_hybrid=self.resumes_hybrid,
+            now=now.mono,
             expires=self.resumable_until,
         )
 

@@ -130,7 +130,7 @@ class ResponderHandshake:
         """Return the channel, whose first record is READY; before it goes what resumes."""
         self._require(ResponderState.VERIFIED)
         outcome = self._verified()
-        outcome.keep_tickets(self._settings)
+        outcome.keep_tickets(self._settings, now)
         channel = outcome.channel(self._settings, self._negotiated, now)
         units, self._last_units = self._last_units, []
         self.state = ResponderState.ACCEPTED

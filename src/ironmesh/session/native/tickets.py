@@ -19,8 +19,9 @@ from ironmesh.wire.native.constants import TICKET_BYTES
 TICKET_LIFETIME_S: Final = 24 * 3600.0
 """Counted from the last full handshake: resuming does not extend it."""
 MAX_PEERS: Final = 4096
+CROSSING_S: Final = 10.0
+"""When two dials cross, the ends may disagree which session was the last: so long both count."""
 _SESSIONS_PER_PEER: Final = 2
-"""When two dials cross, the ends may disagree which session was the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,9 @@ class Ticket:
     """The other end, as the last full handshake verified it."""
     is_hybrid: bool
     """The secret stays closed to a quantum computer."""
+    made: float
+    """Monotonic seconds, as `expires`."""
     expires: float
-    """Monotonic seconds."""
 
     @property
     def binder_key(self) -> Secret:
@@ -47,12 +49,18 @@ class Ticket:
 
 @dataclass(slots=True)
 class _Held:
-    ours: deque[Ticket] = field(default_factory=lambda: deque(maxlen=_SESSIONS_PER_PEER))
-    theirs: deque[Ticket] = field(default_factory=lambda: deque(maxlen=_SESSIONS_PER_PEER))
+    """In the order in which they were made."""
+
+    ours: deque[Ticket] = field(default_factory=deque)
+    theirs: deque[Ticket] = field(default_factory=deque)
 
 
 class Tickets:
-    """The tickets of one node, at most two of each kind for each of `MAX_PEERS` peers."""
+    """The tickets of one node, at most two of each kind for each of `MAX_PEERS` peers.
+
+    A new session ends the tickets of those before it: a resumption that somebody held back cannot
+    be delivered later, to put a dead session in the place of the new one.
+    """
 
     def __init__(self) -> None:
         self._held: dict[NodeId, _Held] = {}
@@ -68,6 +76,7 @@ class Tickets:
         *,
         own_role: Role,
         is_hybrid: bool,
+        now: float,
         expires: float,
     ) -> None:
         """Keep what a session left, for either end to dial."""
@@ -75,6 +84,7 @@ class Tickets:
         if len(self._held) >= MAX_PEERS:
             self.drop(next(iter(self._held)))
         self._held[claim.node_id] = held
+        self._make_room(held, now)
         for role in Role:
             ticket = Ticket(
                 number=expand(secret, b"ticket " + role.label, TICKET_BYTES),
@@ -82,15 +92,14 @@ class Tickets:
                 secret=secret,
                 claim=claim,
                 is_hybrid=is_hybrid,
+                made=now,
                 expires=expires,
             )
             if role is own_role:
                 held.ours.append(ticket)
-                continue
-            if len(held.theirs) == _SESSIONS_PER_PEER:
-                del self._peers[held.theirs[0].number]
-            held.theirs.append(ticket)
-            self._peers[ticket.number] = claim.node_id
+            else:
+                held.theirs.append(ticket)
+                self._peers[ticket.number] = claim.node_id
 
     def take(self, peer: NodeId, now: float, *, takes_classic: bool) -> Ticket | None:
         """Return the newest ticket with which this node may dial `peer`; it is gone afterwards.
@@ -141,6 +150,16 @@ class Tickets:
                 held.ours.remove(ticket)
             if not held.ours and not held.theirs:
                 del self._held[peer]
+
+    def _make_room(self, held: _Held, now: float) -> None:
+        while held.ours and _is_superseded(held.ours, now):
+            held.ours.popleft()
+        while held.theirs and _is_superseded(held.theirs, now):
+            del self._peers[held.theirs.popleft().number]
+
+
+def _is_superseded(tickets: deque[Ticket], now: float) -> bool:
+    return len(tickets) == _SESSIONS_PER_PEER or tickets[0].made <= now - CROSSING_S
 
 
 def _is_good(ticket: Ticket, now: float, *, takes_classic: bool) -> bool:

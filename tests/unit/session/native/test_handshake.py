@@ -181,7 +181,11 @@ def test_a_verified_initiator_is_refused_in_place_of_ready() -> None:
 
 
 def test_a_stranger_is_refused_without_a_word() -> None:
-    for machine in (responder(BOB), ResponderHandshake(BOB, FAST, lambda: None)):
+    for machine in (
+        initiator(ALICE),
+        responder(BOB),
+        ResponderHandshake(BOB, FAST, lambda: None),
+    ):
         assert machine.refuse(Refusal.LIMIT, NOW) == []
         assert machine.close_code == 4002
 

@@ -115,7 +115,7 @@ def test_the_machines_resume_as_the_vectors_do(vector: Any) -> None:
     ends = {"initiator": one, "responder": other}
     for machine in ends.values():
         assert machine._outcome is not None
-        machine._outcome.keep_tickets(machine._settings)
+        machine._outcome.keep_tickets(machine._settings, NOW)
     role = vector["ticket_of"]
     other_role = "responder" if role == "initiator" else "initiator"
     draws = vector["draws"]

@@ -185,6 +185,15 @@ def test_a_resumption_is_good_once() -> None:
     assert responder(bob).receive(said, NOW) == [TICKET_UNKNOWN]
 
 
+def test_a_resumption_that_was_held_back_cannot_take_the_place_of_a_later_session() -> None:
+    """[A7] Alice hung up, and met Bob anew; then her old words arrive."""
+    alice, bob = pair()
+    meet(alice, bob)
+    _one, _other, held_back = halted(alice, bob)
+    meet(alice, bob, now=later(60))
+    assert responder(bob).receive(held_back, NOW) == [TICKET_UNKNOWN]
+
+
 def test_a_recorded_answer_opens_no_later_resumption() -> None:
     """[A7]"""
     alice, bob = pair()
@@ -222,13 +231,20 @@ def test_the_day_counts_from_the_last_full_handshake() -> None:
     assert sizes(meet(alice, bob, resume=True, now=later(DAY_S + 1))) == [114, 80]
 
 
+def test_the_day_is_over_for_both_ends() -> None:
+    alice, bob = pair()
+    meet(alice, bob)
+    meet(alice, bob, resume=True, now=later(DAY_S - 5))
+    assert sizes(meet(bob, alice, resume=True, now=later(DAY_S))) == [1283, 1328, 144]
+
+
 def test_a_hybrid_ticket_is_good_for_radio_and_stays_hybrid() -> None:
     alice, bob = pair(requires_pq=True)
     meet(alice, bob)
     met = meet(alice, bob, RADIO, resume=True)
     assert sizes(met) == [114, 80]
-    assert not met.keys[0].is_hybrid  # no room for ML-KEM in key changes there
-    assert meet(alice, bob, FAST, resume=True).keys[0].is_hybrid
+    assert not any(keys.is_hybrid for keys in met.keys)  # no room for ML-KEM in key changes there
+    assert all(keys.is_hybrid for keys in meet(alice, bob, FAST, resume=True).keys)
 
 
 def test_a_radio_ticket_is_good_for_radio_only() -> None:

@@ -8,7 +8,7 @@ from tests.support.native import identity
 from ironmesh.session.interface import PeerClaim
 from ironmesh.session.native import tickets as module
 from ironmesh.session.native.schedule import Role
-from ironmesh.session.native.tickets import Tickets
+from ironmesh.session.native.tickets import CROSSING_S, Tickets
 from ironmesh.types import NodeId, Secret
 
 BOB = identity("bob").node_id
@@ -24,13 +24,20 @@ def filled(*secrets: bytes, node_id: NodeId = BOB, expires: float = 100.0) -> Ti
     return store
 
 
-def add(store: Tickets, *secrets: bytes, node_id: NodeId = BOB, expires: float = 100.0) -> Tickets:
+def add(
+    store: Tickets,
+    *secrets: bytes,
+    node_id: NodeId = BOB,
+    now: float = 0.0,
+    expires: float = 100.0,
+) -> Tickets:
     for secret in secrets:
         store.add(
             claim(node_id),
             Secret(secret * 32),
             own_role=Role.INITIATOR,
             is_hybrid=True,
+            now=now,
             expires=expires,
         )
     return store
@@ -39,7 +46,14 @@ def add(store: Tickets, *secrets: bytes, node_id: NodeId = BOB, expires: float =
 def theirs_of(secret: bytes) -> bytes:
     """The number that the other end of such a session would show."""
     other = Tickets()
-    other.add(claim(), Secret(secret * 32), own_role=Role.RESPONDER, is_hybrid=True, expires=100.0)
+    other.add(
+        claim(),
+        Secret(secret * 32),
+        own_role=Role.RESPONDER,
+        is_hybrid=True,
+        now=0.0,
+        expires=100.0,
+    )
     ticket = other.take(BOB, 0.0, takes_classic=False)
     assert ticket is not None
     return ticket.number
@@ -59,6 +73,18 @@ def test_two_sessions_of_a_peer_are_remembered_and_no_more() -> None:
     store = filled(b"a", b"b", b"c")
     assert [knows(store, secret) for secret in (b"a", b"b", b"c")] == [False, True, True]
     assert len(store) == 4
+
+
+def test_a_new_session_ends_the_tickets_of_those_before_it() -> None:
+    store = add(filled(b"a"), b"b", now=CROSSING_S)
+    assert [knows(store, secret) for secret in (b"a", b"b")] == [False, True]
+    assert len(store) == 2
+
+
+def test_two_dials_that_cross_leave_both_tickets() -> None:
+    store = add(filled(b"a"), b"b", now=CROSSING_S - 1)
+    assert knows(store, b"a")
+    assert knows(store, b"b")
 
 
 def test_a_ticket_stays_until_it_is_burnt() -> None:
@@ -118,7 +144,9 @@ def test_the_peer_that_was_met_longest_ago_makes_room(monkeypatch: pytest.Monkey
 
 def test_a_classic_ticket_is_for_whoever_takes_it() -> None:
     store = Tickets()
-    store.add(claim(), Secret(b"a" * 32), own_role=Role.INITIATOR, is_hybrid=False, expires=100.0)
+    store.add(
+        claim(), Secret(b"a" * 32), own_role=Role.INITIATOR, is_hybrid=False, now=0.0, expires=100.0
+    )
     number = theirs_of(b"a")
     assert store.find(number, 0.0, takes_classic=False) is None
     assert store.find(number, 0.0, takes_classic=True) is not None
