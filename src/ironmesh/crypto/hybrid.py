@@ -11,13 +11,14 @@ import hmac
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from nacl import bindings
 from nacl.exceptions import RuntimeError as NaclRuntimeError
 
 from ironmesh.crypto.sodium import CryptoError
+from ironmesh.errors import IronMeshError
 from ironmesh.types import Random, Secret
 
 KEY_BYTES: Final = 32
@@ -31,6 +32,12 @@ ZERO_NONCE: Final = bytes(NONCE_BYTES)
 """For keys that seal one thing only."""
 
 _HASH_BYTES: Final = 32
+
+
+class MissingAlgorithmError(IronMeshError):
+    """This machine's libraries lack something that the native wire needs."""
+
+    code = "missing_algorithm"
 
 
 # --- X25519 ---------------------------------------------------------------------------------------
@@ -88,8 +95,15 @@ class KemPair:
 
     @classmethod
     def generate(cls, random: Random) -> KemPair:
-        """Return a new pair from 64 bytes of `random` (the seed `d || z`)."""
-        private = MLKEM768PrivateKey.from_seed_bytes(random(KEM_SEED_BYTES))
+        """Return a new pair from 64 bytes of `random` (the seed `d || z`).
+
+        Raises:
+            MissingAlgorithmError: this build of `cryptography` has no ML-KEM.
+        """
+        try:
+            private = MLKEM768PrivateKey.from_seed_bytes(random(KEM_SEED_BYTES))
+        except UnsupportedAlgorithm as error:
+            raise _missing() from error
         return cls(private.public_key().public_bytes_raw(), private)
 
     def open(self, ciphertext: bytes) -> bytes:
@@ -112,12 +126,22 @@ def encapsulate(public: bytes) -> Encapsulated:
 
     Raises:
         CryptoError: `public` is not an encoded key (1,184 bytes, coefficients in range).
+        MissingAlgorithmError: this build of `cryptography` has no ML-KEM.
     """
     try:
         secret, ciphertext = MLKEM768PublicKey.from_public_bytes(public).encapsulate()
+    except UnsupportedAlgorithm as error:
+        raise _missing() from error
     except ValueError as error:
         raise CryptoError("the peer's ML-KEM key cannot be used") from error
     return Encapsulated(ciphertext, secret)
+
+
+def _missing() -> MissingAlgorithmError:
+    return MissingAlgorithmError(
+        "the cryptography package of this Python has no ML-KEM-768",
+        "install its wheel from the package index, or build it with OpenSSL 3.5 or later",
+    )
 
 
 # --- HKDF-SHA256 ----------------------------------------------------------------------------------

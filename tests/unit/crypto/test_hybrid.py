@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from tests.support.legacy import seeded
 
 from ironmesh.crypto import hybrid
@@ -54,6 +55,24 @@ def test_what_is_no_kem_key_is_refused(public: bytes) -> None:
 def test_a_kem_ciphertext_of_another_length_is_refused() -> None:
     with pytest.raises(CryptoError, match="ML-KEM"):
         KemPair.generate(seeded("kem")).open(bytes(1087))
+
+
+def test_a_library_without_ml_kem_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lacking:
+        """What `cryptography` does when its OpenSSL is too old."""
+
+        @staticmethod
+        def refuse(_data: bytes) -> None:
+            raise UnsupportedAlgorithm("ML-KEM-768")
+
+        from_seed_bytes = from_public_bytes = refuse
+
+    monkeypatch.setattr(hybrid, "MLKEM768PrivateKey", Lacking)
+    monkeypatch.setattr(hybrid, "MLKEM768PublicKey", Lacking)
+    with pytest.raises(hybrid.MissingAlgorithmError, match="OpenSSL"):
+        KemPair.generate(seeded("kem"))
+    with pytest.raises(hybrid.MissingAlgorithmError, match="OpenSSL"):
+        hybrid.encapsulate(bytes(1184))
 
 
 def test_hkdf_is_that_of_rfc_5869() -> None:
