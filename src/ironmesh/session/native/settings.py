@@ -8,7 +8,7 @@ from typing import Final
 
 from ironmesh.crypto import hybrid
 from ironmesh.crypto.identity import Identity
-from ironmesh.crypto.meshkey import MESH_SECRET_BYTES
+from ironmesh.crypto.meshkey import GENERATIONS, MESH_SECRET_BYTES
 from ironmesh.errors import LocalProtocolError
 from ironmesh.session.native.exchange import Encapsulate
 from ironmesh.session.native.tickets import Tickets
@@ -22,7 +22,6 @@ MESSAGE_TIMEOUT_S: Final = 10.0
 SLOW_TIMEOUT_S: Final = 60.0
 """The same for every message on a slow link."""
 
-_GENERATIONS: Final = 256
 _MAX_CLOCK_MS: Final = 2**48 - 1
 
 
@@ -55,7 +54,7 @@ class NativeSettings:
     encapsulate: Encapsulate = hybrid.encapsulate
 
     def __post_init__(self) -> None:
-        if len(self.prs) not in (1, 2) or not all(0 <= gen < _GENERATIONS for gen in self.prs):
+        if len(self.prs) not in (1, 2) or not all(0 <= gen < GENERATIONS for gen in self.prs):
             raise LocalProtocolError("a node accepts one passphrase, or two, numbered 0 to 255")
         if any(len(secret) != MESH_SECRET_BYTES for secret in self.prs.values()):
             raise LocalProtocolError("a mesh secret is 32 bytes")
@@ -65,7 +64,7 @@ class NativeSettings:
         """The newest generation; after 255 comes 0."""
         first, *others = self.prs
         second = others[0] if others else first
-        return first if (first - second) % _GENERATIONS < _GENERATIONS // 2 else second
+        return first if (first - second) % GENERATIONS < GENERATIONS // 2 else second
 
     def statement(self, now: Instant) -> Statement:
         """Return what this node says of itself."""
