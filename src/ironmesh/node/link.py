@@ -19,6 +19,7 @@ from ironmesh.session.interface import (
     Opened,
     PeerAlive,
     PeerClosing,
+    Piece,
     UnitRefused,
 )
 from ironmesh.transport.interface import Connection, ConnectionInfo
@@ -111,7 +112,7 @@ class Link:
         self._channel = channel
         self._owner = owner
         self._clock = clock
-        self._queue = SendQueue()
+        self._queue = SendQueue(channel.link.piece_bytes)
         self._pacer = Pacer(channel.link.frames_per_second, channel.link.frame_burst, now.mono)
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -414,22 +415,28 @@ class Link:
         """Write what may go now: waiting control traffic, then the most urgent messages."""
         while self.state is not LinkState.CLOSING:
             now = self._clock.now()
-            batch = self._next_batch(now.mono)
-            if not batch and not self._channel.wants_write:
+            batch, piece = self._next_batch(now.mono)
+            if not batch and piece is None and not self._channel.wants_write:
                 return
-            units = self._channel.seal(batch, now)
+            units = self._channel.seal(batch, now, piece)
             self._pacer.spend(len(units), now.mono)
             await self._connection.send(units)
+            if piece is not None and piece.is_last:
+                batch = [piece.message]
             if batch:
                 self._owner.link_written(batch)
             self.traffic.messages_sent += len(batch)
             self.traffic.bytes_sent += sum(map(len, units))
         await self._connection.send(self._channel.goodbye(self._reason, self._clock.now()))
 
-    def _next_batch(self, now: float) -> list[Message]:
+    def _next_batch(self, now: float) -> tuple[list[Message], Piece | None]:
+        """Return messages to write, or the next piece of a large one."""
         if not len(self._queue) or self._channel.is_holding or not self.is_usable:
-            return []
-        return self._queue.take_batch(self._pacer.available(now))
+            return [], None
+        piece = self._queue.take_piece()
+        if piece is not None:
+            return [], piece
+        return self._queue.take_batch(self._pacer.available(now)), None
 
     def _run_timers(self) -> None:
         now = self._clock.now()

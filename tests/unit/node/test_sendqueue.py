@@ -88,3 +88,51 @@ def test_everything_can_be_taken_back() -> None:
     queue.put([message(1, MessagePriority.LOW), message(2, MessagePriority.CRITICAL)])
     assert [m.priority for m in queue.take_all()] == ["CRITICAL", "LOW"]
     assert queue.take_all() == []
+
+
+@given(st.lists(st.tuples(st.sampled_from(PRIORITIES), st.integers(0, 400)), max_size=60))
+def test_large_messages_are_taken_in_pieces_and_nothing_is_lost(
+    drawn: list[tuple[MessagePriority, int]],
+) -> None:
+    queue = SendQueue(piece_bytes=100)
+    messages = [message(number, *what) for number, what in enumerate(drawn)]
+    queue.put(messages)
+    taken: list[Message] = []
+    at = 0
+    while len(queue):
+        piece = queue.take_piece()
+        if piece is None:
+            taken += queue.take_batch(MANY)
+            continue
+        assert (piece.offset, piece.size <= 100) == (at, True)
+        at = 0 if piece.is_last else at + piece.size
+        taken += [piece.message] if piece.is_last else []
+    assert taken == sorted(messages, key=lambda m: PRIORITIES.index(m.priority))
+    assert (len(queue), queue.size_bytes, queue.take_piece()) == (0, 0, None)
+
+
+def test_an_urgent_message_overtakes_a_large_one_between_two_pieces() -> None:
+    queue = SendQueue(piece_bytes=100)
+    large, behind, urgent = (
+        message(1, size=250),
+        message(2),
+        message(3, MessagePriority.CRITICAL),
+    )
+    queue.put([large, behind])
+    assert queue.take_batch(MANY) == []
+    assert queue.take_piece() == (large, 0, 100)
+    queue.put([urgent])
+    assert queue.take_piece() is None
+    assert queue.take_batch(MANY) == [urgent]
+    assert queue.take_piece() == (large, 100, 100)
+    assert queue.take_piece() == (large, 200, 50)
+    assert queue.take_batch(MANY) == [behind]
+
+
+def test_a_message_that_was_taken_back_begins_anew() -> None:
+    queue = SendQueue(piece_bytes=100)
+    queue.put([message(1, size=250)])
+    queue.take_piece()
+    assert queue.take_all() == [message(1, size=250)]
+    queue.put([message(2, size=250)])
+    assert queue.take_piece() == (message(2, size=250), 0, 100)
