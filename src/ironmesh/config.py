@@ -86,15 +86,6 @@ class LegacyMode(StrEnum):
     ALL = "all"
 
 
-DEFAULT_LEGACY: Final[LegacyMode] = LegacyMode.ALL
-"""Who may speak the 0.8 wire where nobody says anything."""
-
-
-def is_legacy_a_choice() -> bool:
-    """Tell whether the 0.8 wire is on only where an operator said so, who then has to secure it."""
-    return DEFAULT_LEGACY is LegacyMode.OFF
-
-
 @dataclass(frozen=True, slots=True)
 class KdfCost:
     """Cost of one Argon2id derivation."""
@@ -163,7 +154,7 @@ class NodeConfig:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     capabilities: tuple[str, ...] = ()
-    legacy: LegacyMode = DEFAULT_LEGACY
+    legacy: LegacyMode = LegacyMode.OFF
     legacy_names: frozenset[str] = frozenset()
     """With `LegacyMode.NAMED`: the names that may speak the 0.8 wire."""
     legacy_passphrase: Secret | None = None

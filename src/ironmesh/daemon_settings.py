@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final, TypedDict
 
 from ironmesh.config import (
-    DEFAULT_LEGACY,
     DEFAULT_MESH,
     MODERATE_KDF,
     KdfCost,
@@ -301,7 +300,7 @@ def _check_list(name: str, value: object) -> None:
 def _legacy(given: Mapping[str, Any]) -> tuple[LegacyMode, frozenset[str]]:
     choice = given.get("allow_legacy")
     if choice is None:
-        return DEFAULT_LEGACY, frozenset()
+        return LegacyMode.OFF, frozenset()
     if isinstance(choice, bool):
         return (LegacyMode.ALL if choice else LegacyMode.OFF), frozenset()
     if not isinstance(choice, Iterable) or isinstance(choice, str):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ironmesh import Agent, BridgeDaemon
-from ironmesh.config import DEFAULT_LEGACY, MINIMAL_KDF, LegacyMode, NodeConfig, PeerAddress
+from ironmesh.config import MINIMAL_KDF, LegacyMode, NodeConfig, PeerAddress
 from ironmesh.daemon_settings import DaemonSettings
 from ironmesh.errors import ConfigError, NotBuiltError, PassphraseError
 from ironmesh.types import Secret
@@ -147,7 +147,7 @@ def test_settings_reach_the_configuration(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "mode", "names"),
     [
-        ({}, DEFAULT_LEGACY, set()),
+        ({}, LegacyMode.OFF, set()),
         ({"allow_legacy": True}, LegacyMode.ALL, set()),
         ({"allow_legacy": False}, LegacyMode.OFF, set()),
         ({"allow_legacy": ["bob", "carol"]}, LegacyMode.NAMED, {"bob", "carol"}),

@@ -8,7 +8,6 @@ from typing import Final
 
 import msgspec
 
-from ironmesh.config import is_legacy_a_choice
 from ironmesh.control.api import MAX_LIST, NodeState, OutboxView, PeerView
 from ironmesh.delivery.records import OutboxState
 from ironmesh.types import Refusal, WireKind
@@ -114,7 +113,7 @@ def _unverified(peers: Sequence[PeerView]) -> list[HealthLine]:
 
 def is_legacy_marked(peer: PeerView) -> bool:
     """Tell whether a peer has a session of the 0.8 wire where that is the exception."""
-    return is_legacy_a_choice() and peer.is_online and peer.wire == WireKind.LEGACY.value
+    return peer.is_online and peer.wire == WireKind.LEGACY.value
 
 
 def _some(names: Sequence[str]) -> str:

@@ -239,7 +239,7 @@ class NodeOperator:
 
     async def trust_verify(self, who: str, fingerprint: str) -> PinView:
         """Note that a person got this fingerprint from the peer's own by another way."""
-        return self._pin_view(self._node.trust.confirm(who, read_fingerprint(fingerprint)))
+        return self._pin_view(self._node.verify(who, read_fingerprint(fingerprint)))
 
     # --- What happens ------------------------------------------------------------------------
 

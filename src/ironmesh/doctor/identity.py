@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ironmesh.audit.log import verify_file
-from ironmesh.config import LegacyMode, NodeConfig, is_legacy_a_choice
+from ironmesh.config import LegacyMode, NodeConfig
 from ironmesh.crypto.identity import Identity
 from ironmesh.crypto.keyfile import OpenedKeys
 from ironmesh.crypto.passphrase import WEAK_BITS, check_length, estimate_bits
@@ -62,7 +62,7 @@ def check_passphrase(name: str, known: KnownPassphrase) -> Iterator[Finding]:
 
 def check_wires(config: NodeConfig) -> Iterator[Finding]:
     """Tell of the published 0.8 wire, where an operator let it in."""
-    if is_legacy_a_choice() and config.legacy is not LegacyMode.OFF:
+    if config.legacy is not LegacyMode.OFF:
         whom = ", ".join(sorted(config.legacy_names)) or "everybody"
         yield warn(
             "wires",

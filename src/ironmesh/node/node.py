@@ -38,7 +38,7 @@ from ironmesh.node.opening import OpenedFiles, open_files
 from ironmesh.node.outgoing import Outgoing
 from ironmesh.node.ports import Discovery, Transport
 from ironmesh.node.postoffice import PostOffice
-from ironmesh.node.posture import posture_notices
+from ironmesh.node.posture import check_legacy_passphrase, posture_notices
 from ironmesh.node.refusals import RefusalDesk, RefusedPeer
 from ironmesh.node.sessions import Sessions
 from ironmesh.node.supervisor import TaskSupervisor
@@ -164,6 +164,7 @@ class Node:
         make_private_dir(self.config.node_dir)
         self._lock = NodeLock.acquire(self.config.node_dir)
         opened = await open_files(self.config, self._random, self._make)
+        check_legacy_passphrase(self.config, opened.strength_bits)
         keys = opened.keys
         parts = self._build(opened)
         self._parts = parts
@@ -446,6 +447,13 @@ class Node:
         parts = self._running()
         pin = parts.trust.pin(public, name, self._clock.now(), verified=is_verified)
         parts.journal.record(AuditEvent.PIN_ADDED, node_id=pin.node_id, name=pin.name)
+        return pin
+
+    def verify(self, who: str, fingerprint: NodeId) -> Pin:
+        """Note that a person compared a fingerprint with the peer's own; see `confirm`."""
+        parts = self._running()
+        pin = parts.trust.confirm(who, fingerprint)
+        parts.journal.record(AuditEvent.PIN_VERIFIED, node_id=pin.node_id, name=pin.name)
         return pin
 
     def forget(self, who: str) -> Pin:

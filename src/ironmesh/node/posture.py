@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ironmesh.config import LegacyMode, NodeConfig, is_legacy_a_choice
+from ironmesh.config import LegacyMode, NodeConfig
 from ironmesh.crypto.passphrase import LEGACY_SAME_MIN_BITS, weakness
 from ironmesh.errors import ConfigError
 from ironmesh.node.events import Notice
@@ -19,7 +19,7 @@ def check_legacy_passphrase(config: NodeConfig, strength_bits: float) -> None:
     Raises:
         ConfigError: it is too weak, and nobody said that it may serve all the same.
     """
-    if not is_legacy_a_choice() or config.legacy is LegacyMode.OFF:
+    if config.legacy is LegacyMode.OFF:
         return
     if not config.is_legacy_passphrase_shared or config.legacy_same_passphrase:
         return
@@ -70,13 +70,12 @@ def _weaker_choices(config: NodeConfig) -> list[str]:
 
 
 def _of_the_legacy_wire(config: NodeConfig) -> list[str]:
-    texts = []
-    if is_legacy_a_choice():
-        texts.append(
-            "INSECURE: --allow-legacy speaks the published 0.8 wire, which shows names and lets who"
-            " sits in the middle at first contact be taken for the peer until `ironmesh trust"
-            " verify`; leave it out once no published node is left"
-        )
+    said = (
+        "INSECURE: --allow-legacy speaks the published 0.8 wire, which shows names and lets who"
+        " sits in the middle at first contact be taken for the peer until `ironmesh trust"
+        " verify`; leave it out once no published node is left"
+    )
+    texts = [said]
     if config.is_legacy_passphrase_shared:
         mark = "INSECURE: --legacy-same-passphrase: " if config.legacy_same_passphrase else ""
         texts.append(

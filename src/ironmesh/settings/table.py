@@ -9,7 +9,6 @@ from enum import Enum, StrEnum
 from typing import Final
 
 from ironmesh.config import (
-    DEFAULT_LEGACY,
     DEFAULT_MESH,
     DEFAULT_PORT,
     LegacyMode,
@@ -283,7 +282,7 @@ _WIRES: Final = (
         name="legacy",
         kind=Choice(tuple(mode.value for mode in LegacyMode)),
         group=Group.WIRE,
-        default=DEFAULT_LEGACY.value,
+        default=LegacyMode.OFF.value,
         help="Who may speak the published 0.8 wire. INSECURE.",
     ),
     Setting(

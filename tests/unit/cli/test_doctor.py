@@ -10,7 +10,7 @@ from tests.support.fake_operator import ServedOperator
 
 from ironmesh.audit.events import AuditEvent
 from ironmesh.audit.log import AuditLog
-from ironmesh.config import MINIMAL_KDF, LegacyMode, NodeConfig
+from ironmesh.config import MINIMAL_KDF, NodeConfig
 from ironmesh.node.clock import SystemClock
 from ironmesh.store import keyfiles
 from ironmesh.store.database.schema import migrate
@@ -249,7 +249,6 @@ def test_it_reads_as_a_list_with_what_to_do_below(ironmesh, home):
 
 def test_the_0_8_wire_is_told_of_where_somebody_chose_it(examine, monkeypatch):
     assert of(examine()[1], "wires") == []
-    monkeypatch.setattr("ironmesh.config.DEFAULT_LEGACY", LegacyMode.OFF)
     monkeypatch.setenv("IRONMESH_LEGACY", "named")
     monkeypatch.setenv("IRONMESH_LEGACY_NAMES", "old-printer")
     [finding] = of(examine()[1], "wires")

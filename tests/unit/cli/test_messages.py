@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from tests.support.fake_operator import BOB, ServedOperator, message
 
 from ironmesh.cli.listen import as_line
-from ironmesh.config import LegacyMode
 from ironmesh.control.api import MissedEvent, PeerEvent
 from ironmesh.types import MessagePriority
 
@@ -102,21 +101,17 @@ def test_peers_are_shown_at_80_columns_with_whole_ids(ironmesh, alice, tmp_path)
     assert max(map(len, result.out.splitlines())) <= 80
 
 
-def test_peers_of_the_0_8_wire_are_marked_where_it_is_a_choice(
-    ironmesh, alice, tmp_path, monkeypatch
-):
+def test_peers_of_the_0_8_wire_are_marked(ironmesh, alice, tmp_path, monkeypatch):
     [peer] = alice.operator.peers()
     legacy = replace(peer, wire="legacy")
     monkeypatch.setattr(alice.operator, "peers", lambda: [legacy])
-    for mode, mark in ((LegacyMode.ALL, ""), (LegacyMode.OFF, "legacy")):
-        monkeypatch.setattr("ironmesh.config.DEFAULT_LEGACY", mode)
-        for command in ("peers", "status"):
-            [row] = [
-                line
-                for line in ironmesh(command, "--home", tmp_path).out.splitlines()
-                if line.startswith("bob ") and BOB in line
-            ]
-            assert ("legacy" in row) == bool(mark)
+    for command in ("peers", "status"):
+        [row] = [
+            line
+            for line in ironmesh(command, "--home", tmp_path).out.splitlines()
+            if line.startswith("bob ") and BOB in line
+        ]
+        assert "legacy" in row
 
 
 def test_peers_as_json_have_every_field(ironmesh, alice, tmp_path):

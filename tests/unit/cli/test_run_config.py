@@ -3,7 +3,7 @@ import pytest
 
 from ironmesh.cli import run as run_module
 from ironmesh.cli.run_config import run_config
-from ironmesh.config import DEFAULT_LEGACY, LegacyMode, PeerAddress
+from ironmesh.config import LegacyMode, PeerAddress
 from ironmesh.errors import ConfigError, NotBuiltError, PassphraseError
 from ironmesh.types import Secret
 
@@ -46,7 +46,7 @@ def test_the_defaults_are_those_that_the_manual_states(parse):
     assert not config.open_discovery
     assert not config.allow_plaintext
     assert config.mdns
-    assert config.legacy is DEFAULT_LEGACY
+    assert config.legacy is LegacyMode.OFF
     assert config.rekey_interval_s == 1800
     assert config.home.name == ".ironmesh"
 

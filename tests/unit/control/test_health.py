@@ -2,7 +2,6 @@ import msgspec
 import pytest
 from tests.support.fake_operator import BOB, FakeOperator
 
-from ironmesh.config import LegacyMode
 from ironmesh.control.api import MAX_LIST, OutboxView
 from ironmesh.control.health import Level, health
 from ironmesh.types import MessagePriority, Refusal
@@ -51,7 +50,7 @@ def test_everyday_noise_is_left_out(operator):
     assert not [check for check in lines(operator, counters=noise) if check.startswith("refused")]
 
 
-def test_unverified_peers_of_the_0_8_wire_are_named_where_it_is_a_choice(operator, monkeypatch):
+def test_unverified_peers_of_the_0_8_wire_are_named(operator):
     [peer] = operator.peers()
     legacy = msgspec.structs.replace(peer, wire="legacy", is_verified=False)
 
@@ -60,9 +59,6 @@ def test_unverified_peers_of_the_0_8_wire_are_named_where_it_is_a_choice(operato
             line.text for line in health(operator.state(), peers, ()) if line.check == "unverified"
         ]
 
-    monkeypatch.setattr("ironmesh.config.DEFAULT_LEGACY", LegacyMode.ALL)
-    assert said(legacy) == []
-    monkeypatch.setattr("ironmesh.config.DEFAULT_LEGACY", LegacyMode.OFF)
     [text] = said(legacy)
     assert text.startswith("bob on the 0.8 wire")
     for change in ({"wire": "native"}, {"is_verified": True}, {"is_online": False}):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ironmesh.config import MINIMAL_KDF, NodeConfig
+from ironmesh.config import MINIMAL_KDF, KdfCost, LegacyMode, NodeConfig
+from ironmesh.crypto import meshkey
 from ironmesh.files import make_private_dir
 from ironmesh.node import first_start
 from ironmesh.node.certificate import CERTIFICATE_FILE, KEY_FILE
@@ -36,13 +38,15 @@ class Recorder:
         )
 
 
-def config_in(home: Path, passphrase: str = "a long enough one") -> NodeConfig:
+def config_in(home: Path, passphrase: str = "a long enough one", **settings: Any) -> NodeConfig:
+    values = {"legacy": LegacyMode.ALL, **settings}
     config = NodeConfig(
         name="alice",
         passphrase=Secret(passphrase),
         keys_passphrase=Secret("of the key file only"),
         home=home,
         kdf=MINIMAL_KDF,
+        **values,
     )
     make_private_dir(config.node_dir)
     return config
@@ -91,3 +95,48 @@ def test_a_process_of_its_own_makes_the_same_as_this_one():
 def test_where_no_process_can_be_started_it_is_made_here(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(first_start.sys, "executable", "no-such-python")
     assert first_start.make_apart(Wanted(passphrase=b"cobalt prism")).strength_bits is not None
+
+
+async def test_without_the_0_8_wire_each_start_makes_another_certificate(tmp_path):
+    config = config_in(tmp_path, legacy=LegacyMode.OFF)
+    for _ in range(2):
+        make = Recorder()
+        await open_files(config, os.urandom, make)
+        assert [wanted.needs_certificate for wanted in make.wanted] == [True]
+
+
+async def test_the_passphrase_is_stretched_once_for_each_mesh(tmp_path, monkeypatch):
+    stretched: list[str] = []
+    real = meshkey.mesh_secret
+
+    def stretch(passphrase: Secret, mesh: str, cost: KdfCost) -> Secret:
+        stretched.append(mesh)
+        return real(passphrase, mesh, cost)
+
+    monkeypatch.setattr(meshkey, "mesh_secret", stretch)
+    first = await open_files(config_in(tmp_path), os.urandom, Recorder())
+    second = await open_files(config_in(tmp_path), os.urandom, Recorder())
+    assert first.mesh_secrets == second.mesh_secrets
+    assert stretched == ["ironmesh"]
+    other = await open_files(config_in(tmp_path, mesh="home"), os.urandom, Recorder())
+    assert other.mesh_secrets != first.mesh_secrets
+    assert stretched == ["ironmesh", "home"]
+
+
+async def test_while_the_passphrase_changes_both_have_their_secret(tmp_path):
+    before = await open_files(config_in(tmp_path), os.urandom, Recorder())
+    config = config_in(
+        tmp_path,
+        "the next passphrase",
+        passphrase_generation=1,
+        previous_passphrase=Secret("a long enough one"),
+        previous_passphrase_until=2e9,
+    )
+    during = await open_files(config, os.urandom, Recorder())
+    assert set(during.mesh_secrets) == {0, 1}
+    assert during.mesh_secrets[0] == before.mesh_secrets[0]
+    assert during.mesh_secrets[1] != before.mesh_secrets[0]
+    files = [
+        tmp_path / "nodes" / "alice" / name for name in ("mesh-secret", "mesh-secret-previous")
+    ]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in files] == [0o600, 0o600]

@@ -47,13 +47,7 @@ def test_a_shared_passphrase_that_somebody_chose_is_called_insecure():
     assert text.startswith("INSECURE: --legacy-same-passphrase")
 
 
-@pytest.fixture
-def _legacy_is_off_by_default(monkeypatch):
-    monkeypatch.setattr("ironmesh.config.DEFAULT_LEGACY", LegacyMode.OFF)
-
-
-@pytest.mark.usefixtures("_legacy_is_off_by_default")
-def test_the_0_8_wire_is_insecure_where_it_is_a_choice():
+def test_the_0_8_wire_is_insecure():
     own = {"legacy_passphrase": Secret("y" * 12)}
     assert sum("--allow-legacy" in text for text in texts(legacy=LegacyMode.ALL, **own)) == 1
     assert not texts(legacy=LegacyMode.OFF, **own)
@@ -64,7 +58,6 @@ def legacy_config(**settings: Any) -> NodeConfig:
     return NodeConfig(name="alice", passphrase=Secret("x" * 12), **wanted)
 
 
-@pytest.mark.usefixtures("_legacy_is_off_by_default")
 @pytest.mark.parametrize("settings", [{}, {"legacy_passphrase": Secret("x" * 12)}])
 def test_a_weak_mesh_passphrase_does_not_serve_on_the_0_8_wire(settings: dict[str, Any]):
     config = legacy_config(**settings)
@@ -74,7 +67,6 @@ def test_a_weak_mesh_passphrase_does_not_serve_on_the_0_8_wire(settings: dict[st
     check_legacy_passphrase(config, 80.0)
 
 
-@pytest.mark.usefixtures("_legacy_is_off_by_default")
 @pytest.mark.parametrize(
     "settings",
     [
@@ -85,11 +77,6 @@ def test_a_weak_mesh_passphrase_does_not_serve_on_the_0_8_wire(settings: dict[st
 )
 def test_a_weak_mesh_passphrase_may_stay_where_it_does_not_serve(settings: dict[str, Any]):
     check_legacy_passphrase(legacy_config(**settings), 0.0)
-
-
-def test_a_default_that_nobody_chose_is_not_refused(monkeypatch):
-    monkeypatch.setattr("ironmesh.config.DEFAULT_LEGACY", LegacyMode.ALL)
-    check_legacy_passphrase(legacy_config(), 0.0)
 
 
 def test_nobody_to_dial_is_said_but_is_no_warning():
