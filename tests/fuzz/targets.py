@@ -16,7 +16,7 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz import native_sessions, sessions
+from tests.fuzz import native_channel, native_sessions, sessions
 
 from ironmesh.control import protocol
 from ironmesh.crypto import keyfile
@@ -28,6 +28,7 @@ from ironmesh.types import NodeId, Secret
 from ironmesh.wire import receipts
 from ironmesh.wire.legacy import bundle, control, frame, handshake, inner, mesh
 from ironmesh.wire.native import handshake as native
+from ironmesh.wire.native import messages, records
 
 VECTORS = Path(__file__).resolve().parents[2] / "spec" / "vectors"
 CORPUS = Path(__file__).with_name("corpus")
@@ -96,6 +97,10 @@ TARGETS: Mapping[str, Target] = {
     "native-first": Target(native.decode_first, WIRE),
     "native-answer": Target(_native_answer, WIRE),
     "native-statement": Target(native.decode_statement, WIRE),
+    "native-messages": Target(lambda data: messages.decode(data, NodeId("a"), NodeId("b")), WIRE),
+    "native-header": Target(records.decode_header, WIRE),
+    "native-record": Target(native_channel.open_record, ()),
+    "native-signed": Target(native_channel.open_signed, ()),
     "native-responder": Target(native_sessions.responder_hears, ()),
     "native-initiator": Target(native_sessions.initiator_hears, ()),
     "route-announce": Target(mesh.decode_route_announce, WIRE),
