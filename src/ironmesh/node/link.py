@@ -23,7 +23,7 @@ from ironmesh.session.interface import (
     UnitRefused,
 )
 from ironmesh.transport.interface import Connection, ConnectionInfo
-from ironmesh.types import LinkInfo, Message, NodeId, Refusal, Unit
+from ironmesh.types import LinkInfo, Message, NodeId, Refusal, Unit, WireKind
 
 PROBE_S: Final = 3.0
 """How long a peer has to answer when there is doubt that it still lives."""
@@ -307,9 +307,13 @@ class Link:
                 self.traffic.bytes_received += sum(map(len, units))
                 await self._take(units)
         except ConnectionClosed as error:
-            return self._reason or error.what
+            return self._reason or self._how_it_broke(error)
         except RemoteProtocolError as error:
             return self._reason or str(error)
+
+    def _how_it_broke(self, error: ConnectionClosed) -> str:
+        is_cut = self.info.wire is WireKind.NATIVE and not self._has_peer_left
+        return f"{Refusal.TRUNCATED}: {error.what}" if is_cut else error.what
 
     async def _take(self, units: list[Unit]) -> None:
         """Open what arrived, and hand over in one go the messages that follow one another."""
