@@ -47,6 +47,7 @@ CPUS = os.cpu_count() or 2
 STAGES = (
     Stage("unit", CPUS),
     Stage("integration", max(4, CPUS)),
+    Stage("attacks", max(4, CPUS)),
     Stage("interop", max(4, CPUS)),
     Stage("sim", CPUS),
     Stage(TIMED, 1),

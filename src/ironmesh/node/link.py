@@ -309,7 +309,8 @@ class Link:
         except ConnectionClosed as error:
             return self._reason or self._how_it_broke(error)
         except RemoteProtocolError as error:
-            return self._reason or str(error)
+            self._owner.link_event(self, UnitRefused(error.reason, str(error)))
+            return self._reason or f"{error.reason}: {error}"
 
     def _how_it_broke(self, error: ConnectionClosed) -> str:
         is_cut = self.info.wire is WireKind.NATIVE and not self._has_peer_left

@@ -31,6 +31,17 @@ _AUDITED: Final = {
     Refusal.VERSION_TOO_OLD: AuditEvent.PEER_REFUSED,
     Refusal.REFLECTED: AuditEvent.PEER_REFUSED,
 }
+_AUDITED_FRAMES: Final = frozenset(
+    {
+        Refusal.BAD_SIGNATURE,
+        Refusal.ORDER,
+        Refusal.REPLAY,
+        Refusal.SOURCE_FORGED,
+        Refusal.UNDECRYPTABLE,
+        Refusal.UNSIGNED,
+    }
+)
+"""Somebody tampers; the rest is said by whoever has the session."""
 _SILENT: Final = frozenset({Refusal.NOT_WEBSOCKET, Refusal.DUPLICATE})
 """Everyday noise: published nodes try TLS first and dial peers that are already connected."""
 
@@ -88,6 +99,14 @@ class RefusalDesk:
 
     def frame(self, reason: Refusal, peer: NodeId, peer_name: str, detail: str) -> None:
         """Book a refused frame or message of an established session."""
+        if reason in _AUDITED_FRAMES:
+            self._journal.record(
+                AuditEvent.MESSAGE_REFUSED,
+                reason=reason.value,
+                node_id=peer,
+                name=peer_name,
+                detail=detail,
+            )
         self._refusals.note(reason, peer, f"{peer_name}: {detail}", self._clock.now())
 
     def throttled(self, peer: NodeId, peer_name: str) -> None:
