@@ -55,6 +55,9 @@ docs: $(PROJECT) ## Run the examples of the pages and record docs/demo.svg anew
 bench: $(PROJECT) $(PUBLISHED) ## Measure against the published node and write docs/benchmarks.* (ARGS=--quick)
 	@$(PY) -m bench --json docs/benchmarks.json --markdown docs/benchmarks.md --plot docs/benchmarks.svg $(ARGS)
 
+mutations: $(DEV) $(PROJECT) ## Take checks out of a copy, one by one, and see the attack tests fail
+	@$(PY) scripts/mutations.py $(ARGS)
+
 test-matrix: $(MATRIX:%=unit-%) ## Unit tests on every Python 3.11 to 3.13 of this machine
 
 # A pyenv shim is there even when its Python is not chosen, so its folder is asked too.

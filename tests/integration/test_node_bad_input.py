@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 from tests.support.leftovers import Leftovers
 from tests.support.mallory import ADDRESS, Mallory, is_hung_up, mallory, tcp
-from tests.support.nodes import Live, MovableClock, Nodes, eventually, lines
+from tests.support.nodes import LEGACY, Live, MovableClock, Nodes, eventually, lines
 from tests.support.websocket import UPGRADE
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
@@ -74,7 +74,7 @@ async def siege(nodes: Nodes, caplog: pytest.LogCaptureFixture) -> AsyncIterator
     """Alice listens on ws and talks with bob; at the end neither may have been disturbed."""
     caplog.set_level(logging.INFO, "ironmesh")
     clock = MovableClock()
-    alice = await nodes.start("alice", allow_plaintext=True, clock=clock)
+    alice = await nodes.start("alice", allow_plaintext=True, clock=clock, **LEGACY)
     bob = await nodes.start("bob", allow_plaintext=True)
     await bob.dial(alice)
     under_attack = Siege(alice, bob, clock)
@@ -255,7 +255,7 @@ async def test_three_wrong_proofs_lock_an_address_out(
 
 async def test_a_lockout_ends_after_300_s(nodes: Nodes) -> None:
     clock = MovableClock()
-    alice = await nodes.start("alice", allow_plaintext=True, clock=clock)
+    alice = await nodes.start("alice", allow_plaintext=True, clock=clock, **LEGACY)
     for _ in range(3):
         await guess(alice)
     clock.advance(299.0)

@@ -12,7 +12,7 @@ import pytest
 from tests.support.certificates import make_certificate
 from tests.support.leftovers import Leftovers
 from tests.support.mallory import is_hung_up, mallory, tcp
-from tests.support.nodes import Live, Nodes, eventually
+from tests.support.nodes import LEGACY, Live, Nodes, eventually
 from tests.support.pace import slowdown
 from tests.support.proxy import fault_proxy
 from tests.support.websocket import UPGRADE
@@ -112,7 +112,7 @@ async def test_stopping_in_the_middle_of_handshakes_is_quick(
 
 
 async def test_stopping_after_a_proof_is_quick_and_no_refusal(nodes: Nodes) -> None:
-    alice = await nodes.start("alice", allow_plaintext=True)
+    alice = await nodes.start("alice", allow_plaintext=True, **LEGACY)
     async with mallory(alice) as peer:
         await peer.prove()
         await peer.hear()
@@ -229,14 +229,15 @@ def _damage_certificate(live: Live) -> None:
 async def test_a_damaged_file_stops_the_start_and_stays_as_it_is(
     nodes: Nodes, damage: Callable[[Live], None], error: type[IronMeshError]
 ) -> None:
-    alice, _ = await nodes.pair()
+    # With the 0.8 wire, on which the certificate is kept from start to start.
+    alice, _ = await nodes.pair(**LEGACY)
     await alice.node.stop()
     damage(alice)
     folder = alice.node.config.node_dir
     contents = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     before = await Leftovers.now()
     with pytest.raises(error) as told:
-        await nodes.start("alice")
+        await nodes.start("alice", **LEGACY)
     assert told.value.fix, "it says what to do"
     assert {path: path.read_bytes() for path in contents} == contents
     after = await Leftovers.now()

@@ -80,7 +80,7 @@ async def test_the_state_says_how_the_node_is(alice: Operated, bob: Live) -> Non
     assert state.listening == (str(alice.live.endpoint),)
     assert state.is_tls
     assert not state.is_mdns_on
-    assert (state.legacy, state.peers_online) == ("all", 0)
+    assert (state.legacy, state.peers_online) == ("off", 0)
     assert 0 <= state.uptime_s < LIMIT_S
     await alice.live.dial(bob)
     state = alice.operator.state()
@@ -109,10 +109,10 @@ async def test_an_online_peer_is_shown_with_its_figures(alice: Operated, bob: Li
     await bob.has_received(1)
     view = alice.peer(bob.id)
     assert (view.name, view.is_online, view.direction) == ("bob", True, "out")
-    assert (view.transport, view.is_encrypted, view.wire) == ("websocket", True, "legacy")
+    assert (view.transport, view.is_encrypted, view.wire) == ("websocket", True, "native")
     assert view.is_ours
     assert view.address == str(bob.endpoint)
-    assert view.protocol_version.startswith("ironmesh/0.6")
+    assert view.protocol_version == "ironmesh/5"
     assert (view.messages_sent, view.messages_received) == (1, 0)
     assert (view.trust, view.is_verified) == ("trusted", False)
     assert view.connected_at is not None

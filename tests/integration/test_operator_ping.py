@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from tests.support.nodes import Nodes
+from tests.support.nodes import Nodes, eventually
 
 from ironmesh.control.operator import NodeOperator
 from ironmesh.errors import UnknownPeerError
@@ -52,6 +52,7 @@ async def test_a_session_that_ends_meanwhile_does_not_keep_anybody_waiting(nodes
     alice, bob = await nodes.pair()
     link = alice.link(bob)
     assert link is not None
+    await eventually(lambda: link.rtt_s is not None, "an answer to the first ping")
     link.ping = lambda: None  # type: ignore[method-assign]  # so that nothing is answered
     measuring = asyncio.ensure_future(link.measure(60.0))
     await asyncio.sleep(0)

@@ -17,7 +17,7 @@ async def test_the_best_that_is_known_of_a_message_to_a_published_node_is_that_i
     make: Make, published: Callable[..., Any]
 ) -> None:
     theirs = await published(allow_plaintext=True)
-    alice = make("alice", allow_plaintext=True)
+    alice = make("alice", allow_plaintext=True, allow_legacy=True, legacy_same_passphrase=True)
     alice.run(foreground=False)
     assert await alice.daemon.connect_to_peer("127.0.0.1", theirs.port) == theirs.node_id
     receipt = await alice.send(theirs.node_id, "x")

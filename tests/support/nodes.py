@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from tests.support.leftovers import Leftovers
 
-from ironmesh.config import MINIMAL_KDF, NodeConfig
+from ironmesh.config import MINIMAL_KDF, LegacyMode, NodeConfig
 from ironmesh.node.clock import SystemClock
 from ironmesh.node.events import MessageReceived, NodeEvent, PeerOffline, PeerOnline, PeerRefused
 from ironmesh.node.first_start import make_here
@@ -33,6 +33,8 @@ from ironmesh.transport.websocket import Timing
 from ironmesh.types import Endpoint, Instant, NodeId, Refusal, Secret, Unit
 
 PASSPHRASE = Secret("correct horse battery staple")
+LEGACY: dict[str, Any] = {"legacy": LegacyMode.ALL, "legacy_same_passphrase": True}
+"""Settings of a node that speaks the 0.8 wire as well."""
 WAIT_S = 20.0
 """How long a test waits for what must happen; far more than it takes."""
 

@@ -13,7 +13,7 @@ from ironmesh.node.arbitration import SessionFacts
 from ironmesh.node.books import Books
 from ironmesh.node.clock import Clock
 from ironmesh.node.gate import Gate, Visit
-from ironmesh.node.handshaking import shake_hands
+from ironmesh.node.handshaking import NORMAL_CLOSURE, shake_hands
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.refusals import RefusedPeer
 from ironmesh.node.welcome import Turned, Welcome
@@ -140,6 +140,8 @@ class Entrance:
                 with suppress(ConnectionClosed):
                     await connection.send(machine.refuse(error.reason, self._clock.now()))
             code = machine.close_code
+        if error.reason is Refusal.DUPLICATE:
+            code = NORMAL_CLOSURE  # nobody is to blame
         await connection.close(code)
 
     def _count_failure(self, host: str) -> None:

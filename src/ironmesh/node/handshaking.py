@@ -10,12 +10,14 @@ from ironmesh.errors import ConnectionClosed, HandshakeError
 from ironmesh.node.clock import Clock
 from ironmesh.node.link import Link
 from ironmesh.session.interface import Handshake, PeerClaim
-from ironmesh.transport.interface import Connection
+from ironmesh.transport.interface import Connection, ConnectionInfo
 from ironmesh.types import Refusal
 from ironmesh.wire.native.constants import refusal_of
 
 HANDSHAKE_LIMIT_S = 30.0
 """The whole handshake, whatever the deadlines of its steps say."""
+
+NORMAL_CLOSURE: Final = 1000
 
 _FIXES: Final = {
     Refusal.AUTH_FAILED: "start both nodes with the same passphrase and the same --mesh",
@@ -42,7 +44,7 @@ async def shake_hands(connection: Connection, machine: Handshake, clock: Clock) 
     except TimeoutError as error:
         raise HandshakeError(Refusal.TIMEOUT, "the handshake took too long") from error
     except ConnectionClosed as error:
-        raise _hung_up(error) from error
+        raise _hung_up(error, connection.info) from error
 
 
 async def _exchange(connection: Connection, machine: Handshake, clock: Clock) -> PeerClaim:
@@ -75,9 +77,11 @@ def refused_by(link: Link) -> HandshakeError:
     return HandshakeError(reason, f"{name} refused us ({reason.value})", _FIXES.get(reason, ""))
 
 
-def _hung_up(error: ConnectionClosed) -> HandshakeError:
+def _hung_up(error: ConnectionClosed, connection: ConnectionInfo) -> HandshakeError:
     """Return what the peer's hanging up says: a hint, for anybody on the way can write it."""
     reason = refusal_of(error.close_code)
+    if error.close_code == NORMAL_CLOSURE and error.is_clean and connection.subprotocol:
+        return HandshakeError(Refusal.DUPLICATE, "the peer changed its mind, and blames nobody")
     if reason is None:
         return HandshakeError(Refusal.PROTOCOL, f"the peer hung up ({error.what})")
     return HandshakeError(reason, f"the peer refused us ({reason.value})", _FIXES[reason])

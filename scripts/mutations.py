@@ -1,0 +1,364 @@
+"""Take one check after the other out of the sources, and see the attack tests fail without it.
+
+    python scripts/mutations.py [--row A8] [--list]
+
+Each mutation is tried in a copy of the tree, which is thrown away: the work tree is not touched. A
+mutation that its tests do not notice survives; then the exit code is 1. So it is if the text that
+a mutation replaces is no longer there: move it along with the check.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COPIED = ("src", "tests", "scripts", "spec", "pyproject.toml")
+LIMIT_S = 120.0
+"""For the tests of one mutation; one that hangs them is noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A check, taken out."""
+
+    row: str
+    """Of the table of attacks in docs/security.md."""
+    file: str
+    """Below src/ironmesh."""
+    old: str
+    """Stands in the file exactly once."""
+    new: str
+    tests: str
+    """An expression as for `pytest -k`: at least one of these tests must fail."""
+
+
+class Result(Enum):
+    """What became of a mutation."""
+
+    KILLED = "killed"
+    SURVIVED = "SURVIVED"
+    OUTDATED = "OUTDATED"
+    """The text is not there, or more than once."""
+
+
+_NATIVE = "session/native/"
+MUTATIONS = (
+    Mutation(
+        "A1",
+        _NATIVE + "schedule.py",
+        "return hybrid.expand(chain, role.seal_label + transcript)",
+        "return hybrid.expand(Secret(bytes(32)), role.seal_label)",
+        "a1_",
+    ),
+    Mutation(
+        "A1",
+        _NATIVE + "exchange.py",
+        "return answer, (exchanged, sent.secret, isk) if sent else (exchanged, isk)",
+        "return answer, (exchanged, sent.secret, bytes(64)) if sent else (exchanged, isk)",
+        "a1_ or a2_",
+    ),
+    Mutation(
+        "A2",
+        _NATIVE + "responder.py",
+        "        if refusal is not None:\n            raise HandshakeError(\n                refusal,",
+        "        if refusal is Refusal.SELF:\n            raise HandshakeError(\n                refusal,",
+        "a2_an_address or a2_guesses",
+    ),
+    Mutation(
+        "A2",
+        "node/gate.py",
+        "        if self._has_paid:\n            self._ration.proved",
+        "        if not self._has_paid:\n            self._ration.proved",
+        "a2_who_proves",
+    ),
+    Mutation(
+        "A2",
+        "node/dialer.py",
+        "        if rest_s:\n",
+        "        if rest_s < 0:\n",
+        "a2_who_cannot",
+    ),
+    Mutation(
+        "A2",
+        "node/wires.py",
+        "        if self._legacy is None:\n            raise HandshakeError(",
+        "        if not self._gate:\n            raise HandshakeError(",
+        "a2_a_stripped",
+    ),
+    Mutation(
+        "A3",
+        _NATIVE + "proof.py",
+        "        raise HandshakeError(\n            Refusal.AUTH_FAILED,",
+        "        opened = sealed\n        HandshakeError(\n            Refusal.AUTH_FAILED,",
+        "a3_",
+    ),
+    Mutation(
+        "A4",
+        _NATIVE + "exchange.py",
+        "if answer.nonce == said.nonce or answer.public == said.public or answer.share == said.share:",
+        "if answer.nonce == b'':",
+        "a4_nonce",
+    ),
+    Mutation(
+        "A4",
+        _NATIVE + "proof.py",
+        "if claim.node_id == own:",
+        "if claim.node_id == '':",
+        "a4_a_node",
+    ),
+    Mutation(
+        "A4",
+        _NATIVE + "responder.py",
+        "        if not self._may_resume:\n",
+        "        if self._may_resume is None:\n",
+        "a4_a_ticket",
+    ),
+    Mutation(
+        "A4",
+        _NATIVE + "tickets.py",
+        "            if role is own_role:\n",
+        "            if role is not own_role:\n",
+        "a4_a_ticket or a7_a_resumption",
+    ),
+    Mutation(
+        "A5",
+        _NATIVE + "proof.py",
+        "if not prehash.verify(statement.identity_public, _signed(role, transcript, said), signature):",
+        "if len(signature) != SIGNATURE_BYTES:",
+        "a5_an_insider or a5_a_signature or a5_an_answer",
+    ),
+    Mutation(
+        "A5",
+        "node/entrance.py",
+        "        if isinstance(judged, Turned):\n",
+        "        if isinstance(judged, Turned) and judged.reason is Refusal.SELF:\n",
+        "a5_an_insider or a10_",
+    ),
+    Mutation(
+        "A6",
+        _NATIVE + "proof.py",
+        "return HANDSHAKE_LABEL + role.label + transcript + sha256(said)",
+        "return HANDSHAKE_LABEL + role.label + sha256(said)",
+        "a6_the_proof",
+    ),
+    Mutation(
+        "A6",
+        "node/welcome.py",
+        "if expected is not None and claim.node_id != expected:",
+        "if expected is not None and claim.node_id == '':",
+        "a6_who_answers",
+    ),
+    Mutation(
+        "A7",
+        _NATIVE + "tickets.py",
+        "            self._held[peer].theirs.remove(ticket)\n\n    def drop(",
+        "            self._peers[ticket.number] = peer\n\n    def drop(",
+        "a7_a_resumption",
+    ),
+    Mutation(
+        "A7",
+        _NATIVE + "exchange.py",
+        "    nonce = random(NONCE_BYTES)\n    pair = X25519Pair.generate(random)\n"
+        "    share = cpace.make_share(prs, _channel(said.generation), said.nonce, random)",
+        "    random = lambda size: bytes(range(1, size + 1))\n    nonce = random(NONCE_BYTES)\n"
+        "    pair = X25519Pair.generate(random)\n"
+        "    share = cpace.make_share(prs, _channel(said.generation), said.nonce, random)",
+        "a7_a_handshake",
+    ),
+    Mutation(
+        "A8",
+        _NATIVE + "sealing.py",
+        "        self._check_place(header)\n",
+        "",
+        "a8_",
+    ),
+    Mutation(
+        "A8",
+        _NATIVE + "sealing.py",
+        "if is_past or header.phase == (phase - 1) % _PHASES:",
+        "if header.phase == (phase - 1) % _PHASES:",
+        "a8_a_record",
+    ),
+    Mutation(
+        "A8",
+        _NATIVE + "channel.py",
+        "        return not self._has_peer_closed\n",
+        "        return False\n",
+        "a8_an_end",
+    ),
+    Mutation(
+        "A8",
+        "node/link.py",
+        "            self._owner.link_event(self, UnitRefused(error.reason, str(error)))\n",
+        "",
+        "a8_a_record",
+    ),
+    Mutation(
+        "A9",
+        _NATIVE + "channel.py",
+        "        if not is_signed and any(\n",
+        "        if is_signed and not any(\n",
+        "a9_a_message_without",
+    ),
+    Mutation(
+        "A9",
+        _NATIVE + "sealing.py",
+        "        if not prehash.verify(self._public, text, opened[-SIGNATURE_BYTES:]):\n",
+        "        if not text:\n",
+        "a9_a_message_that",
+    ),
+    Mutation(
+        "A10",
+        "wire/native/handshake.py",
+        "    if version < VERSION:\n",
+        "    if version < 0:\n",
+        "a10_another",
+    ),
+    Mutation(
+        "A10",
+        _NATIVE + "responder.py",
+        "        if said.profile != wanted:\n",
+        "        if said.profile == 0:\n",
+        "a10_the_profile",
+    ),
+    Mutation(
+        "A10",
+        _NATIVE + "schedule.py",
+        "for text in (self.transport, *self.offered, self.chosen))",
+        "for text in (self.transport, self.chosen))",
+        "a10_an_offer",
+    ),
+    Mutation(
+        "A10",
+        "node/welcome.py",
+        "if is_talked_down(claim.protocol_version, speaks_native=True):",
+        "if is_talked_down(claim.protocol_version, speaks_native=False):",
+        "a10_two or a10_a_native",
+    ),
+    Mutation(
+        "A10",
+        "node/entrance.py",
+        "state=first_state(claim, speaks_native=True)",
+        "state=first_state(claim, speaks_native=False)",
+        "a10_a_new_peer or a1_on",
+    ),
+    Mutation(
+        "A11",
+        _NATIVE + "proof.py",
+        "return hybrid.seal(key, hybrid.ZERO_NONCE, said + signature, transcript)",
+        "return said + signature + bytes(16)",
+        "a11_",
+    ),
+    Mutation(
+        "A12",
+        _NATIVE + "ratchet.py",
+        "        self._key = both[:_KEY_BYTES]\n",
+        "",
+        "a12_",
+    ),
+    Mutation(
+        "A15",
+        "node/door.py",
+        "        if self._totals[hall] >= self._limits.per_hall:\n",
+        "        if self._totals[hall] < 0:\n",
+        "a15_thousands",
+    ),
+    Mutation(
+        "A15",
+        "node/door.py",
+        "        if taken.get(source, 0) >= self._limits.per_source:\n",
+        "        if taken.get(source, 0) < 0:\n",
+        "a15_one_address",
+    ),
+    Mutation(
+        "A15",
+        _NATIVE + "responder.py",
+        "self._wait(ResponderState.ANSWERED, now, MESSAGE_TIMEOUT_S)",
+        "self._wait(ResponderState.ANSWERED, now, 3600.0)",
+        "a15_who_does",
+    ),
+    Mutation(
+        "A15",
+        _NATIVE + "liveness.py",
+        "        if self._tokens < 1:\n",
+        "        if self._tokens < -1e9:\n",
+        "a15_a_flood_of_pings",
+    ),
+)
+
+
+def mutated(tree: Path, mutation: Mutation) -> bool:
+    """Change a copy of the tree; False if the text is not there exactly once."""
+    path = tree / "src" / "ironmesh" / mutation.file
+    text = path.read_text(encoding="utf-8")
+    if text.count(mutation.old) != 1:
+        return False
+    path.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
+    return True
+
+
+def is_noticed(tree: Path, tests: str) -> bool:
+    """Run the tests of a mutation in the copy; True if one fails."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    try:
+        code = subprocess.run(
+            [*command, "tests/attacks", "-k", tests, "--timeout", "40"],
+            cwd=tree,
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{tree / 'src'}:{tree}"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=LIMIT_S,
+            check=False,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return True
+    return code == 1
+
+
+def tried(mutation: Mutation) -> Result:
+    """Try one mutation in a copy of its own."""
+    with tempfile.TemporaryDirectory(prefix="ironmesh-mutation-") as folder:
+        tree = Path(folder)
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, tree / name, ignore=ignored)
+            else:
+                shutil.copy(source, tree / name)
+        if not mutated(tree, mutation):
+            return Result.OUTDATED
+        return Result.KILLED if is_noticed(tree, mutation.tests) else Result.SURVIVED
+
+
+def main() -> int:
+    """Try the wanted mutations and print a table."""
+    parser = argparse.ArgumentParser(description="take checks out, and see the attack tests fail")
+    parser.add_argument("--row", action="append", help="only mutations of this row, such as A8")
+    wanted = parser.parse_args().row
+    results = []
+    for mutation in MUTATIONS:
+        if wanted and mutation.row not in wanted:
+            continue
+        start = time.monotonic()
+        result = tried(mutation)
+        results.append(result)
+        what = mutation.old.strip().splitlines()[0]
+        seconds = time.monotonic() - start
+        print(f"{result.value:<9} {mutation.row:<4} {mutation.file:<28} {seconds:5.1f} s  {what}")
+        sys.stdout.flush()
+    print(f"\n{results.count(Result.KILLED)} of {len(results)} mutations were noticed")
+    return 0 if results and all(result is Result.KILLED for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
