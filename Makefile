@@ -18,7 +18,7 @@ FUZZ_SECONDS ?= 5
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check fuzz docs bench lock system test-matrix $(MATRIX:%=unit-%) format clean
+.PHONY: help setup demo test unit check fuzz docs bench lock system test-matrix mutations $(MATRIX:%=unit-%) format clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r n t; do printf '  make %-12s %s\n' "$$n" "$$t"; done
