@@ -10,7 +10,7 @@ from tests.support import markdown
 from tests.support.readme import ROOT
 
 PAGE = ROOT / "docs" / "security.md"
-TEST = re.compile(r"`(tests/attacks/test_\w+\.py::test_\w+)`")
+TEST = re.compile(r"`(tests/[\w/]+\.py::test_\w+)`")
 ROW = re.compile(r"A\d+")
 
 
@@ -24,21 +24,21 @@ def attacks() -> dict[str, set[str]]:
     return {row[0]: set(TEST.findall(row[2])) for row in rows() if ROW.fullmatch(row[0])}
 
 
-def there() -> set[str]:
-    """Return the attack tests that are there."""
+def there(folder: str) -> set[str]:
+    """Return the tests of a folder."""
     found = set()
-    for path in (ROOT / "tests" / "attacks").glob("test_*.py"):
+    for path in (ROOT / folder).glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             if is_function and node.name.startswith("test_"):
-                found.add(f"tests/attacks/{path.name}::{node.name}")
+                found.add(f"{folder}/{path.name}::{node.name}")
     return found
 
 
 def test_the_page_names_every_attack_test_and_no_other() -> None:
     named = [test for tests in attacks().values() for test in tests]
     assert len(named) == len(set(named))
-    assert set(named) == there()
+    assert set(named) == there("tests/attacks")
 
 
 @pytest.mark.parametrize("row", attacks())
@@ -53,3 +53,5 @@ def test_every_promise_names_attacks_that_are_there() -> None:
     for promise, _, shown in promises:
         assert ROW.findall(shown), promise
         assert set(ROW.findall(shown)) <= set(attacks()), promise
+        for test in TEST.findall(shown):
+            assert test in there(test.partition("::")[0].rpartition("/")[0]), promise
