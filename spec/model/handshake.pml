@@ -184,6 +184,55 @@ inline accept(s, who) {
     assert(PROPERTY)
 }
 
+/* A resumption that arrived: strand `seal` made its binder. */
+#ifdef BREAK_ROLE                 /* one ticket for both ends: labels without the role */
+#define FITS_TICKET(s) 1
+#else
+#define FITS_TICKET(s) (self[s] == B)   /* A dialled the earlier session: A's ticket is good at B */
+#endif
+
+inline accept_resumed(s) {
+    accepted[s] = 1; awaits[s] = NOTHING;
+    peer[s] = (self[s] == A -> B : A);
+    is_good = 0; i = 1;
+    do
+    :: i == STRANDS -> break
+    :: else ->
+        if
+        :: i != s && self[i] == peer[s] && DIALS(i) != DIALS(s) && (resumptions & BIT(1)) ->
+            is_good = is_good || (DIALS(s) -> accepted[i] && ck[i] == ck[s] : proved[i] == proved[s])
+        :: i != s && self[i] != NOBODY && accepted[i] && DIALS(i) == DIALS(s) ->
+            MUST(no_replay, proved[i] != proved[s])
+        :: else
+        fi;
+        i++
+    od;
+    MUST(agreement, is_good);
+    MUST(no_replay, DIALS(s) || self[s] != self[1]);
+    MUST(stranger, !DIALS(s));
+    assert(PROPERTY)
+}
+
+/* A HELLO of strand `seal`, or one by the attacker for its own identity. `marked`: it still says
+ * that its sender speaks our wire too. */
+inline greet(s, seal, who, marked) {
+    stated = (seal == EVIL -> MALLORY : self[seal]);
+    is_good = stated != self[s] && !marked;
+#ifndef BREAK_MARK                /* the mark is not among the signed bytes */
+    is_good = is_good && (seal == EVIL || marked == 1);
+#endif
+    is_good = is_good && !(HONEST(stated) && (met_native & BIT(self[s])));
+    if
+    :: is_good ->
+        accepted_legacy[s] = 1; peer[s] = stated; awaits[s] = NOTHING;
+        MUST(no_downgrade, !HONEST(stated));
+        MUST(legacy_policy, !HONEST(stated) || ((allows_legacy & BIT(A)) && (allows_legacy & BIT(B))
+                                                && !(met_native & BIT(A)) && !(met_native & BIT(B))));
+        assert(PROPERTY)
+    :: else -> refuse(s)
+    fi
+}
+
 /* --- The end that dials ----------------------------------------------------------------------- */
 
 proctype Initiator(byte s) {
@@ -271,35 +320,6 @@ end:    skip
 }
 
 /* --- The end that is dialled ------------------------------------------------------------------ */
-
-/* A resumption that arrived: strand `seal` made its binder. */
-#ifdef BREAK_ROLE                 /* one ticket for both ends: labels without the role */
-#define FITS_TICKET(s) 1
-#else
-#define FITS_TICKET(s) (self[s] == B)   /* A dialled the earlier session: A's ticket is good at B */
-#endif
-
-inline accept_resumed(s) {
-    accepted[s] = 1; awaits[s] = NOTHING;
-    peer[s] = (self[s] == A -> B : A);
-    is_good = 0; i = 1;
-    do
-    :: i == STRANDS -> break
-    :: else ->
-        if
-        :: i != s && self[i] == peer[s] && DIALS(i) != DIALS(s) && (resumptions & BIT(1)) ->
-            is_good = is_good || (DIALS(s) -> accepted[i] && ck[i] == ck[s] : proved[i] == proved[s])
-        :: i != s && self[i] != NOBODY && accepted[i] && DIALS(i) == DIALS(s) ->
-            MUST(no_replay, proved[i] != proved[s])
-        :: else
-        fi;
-        i++
-    od;
-    MUST(agreement, is_good);
-    MUST(no_replay, DIALS(s) || self[s] != self[1]);
-    MUST(stranger, !DIALS(s));
-    assert(PROPERTY)
-}
 
 proctype Responder(byte s) {
     byte n, e, y, seal, who, by, profile, before, offered;
@@ -413,28 +433,6 @@ clear:  n = 0; e = 0; y = 0; seal = 0; who = 0; by = 0; profile = 0; before = 0;
     }
 }
 
-/* --- The 0.8 wire between two ends of ours ---------------------------------------------------- */
-
-/* A HELLO of strand `seal`, or one by the attacker for its own identity. `marked`: it still says
- * that its sender speaks our wire too. */
-inline greet(s, seal, who, marked) {
-    stated = (seal == EVIL -> MALLORY : self[seal]);
-    is_good = stated != self[s] && !marked;
-#ifndef BREAK_MARK                /* the mark is not among the signed bytes */
-    is_good = is_good && (seal == EVIL || marked == 1);
-#endif
-    is_good = is_good && !(HONEST(stated) && (met_native & BIT(self[s])));
-    if
-    :: is_good ->
-        accepted_legacy[s] = 1; peer[s] = stated; awaits[s] = NOTHING;
-        MUST(no_downgrade, !HONEST(stated));
-        MUST(legacy_policy, !HONEST(stated) || ((allows_legacy & BIT(A)) && (allows_legacy & BIT(B))
-                                                && !(met_native & BIT(A)) && !(met_native & BIT(B))));
-        assert(PROPERTY)
-    :: else -> refuse(s)
-    fi
-}
-
 /* --- The attacker ----------------------------------------------------------------------------- */
 
 /* Any nonce, key or share that was sent by anybody, or one of its own. */
@@ -517,4 +515,53 @@ end:
         profile = 0; n = 0; e = 0; y = 0; seal = 0; who = 0; by = 0
     }
     od
+}
+
+/* --- Scenes ----------------------------------------------------------------------------------- */
+
+inline dial(s, from, wanted) { self[s] = from; wants[s] = wanted; run Initiator(s) }
+inline listen_at(s, at) { self[s] = at; run Responder(s) }
+
+init {
+    atomic {
+#ifdef SCENE_PAIR                 /* A dials B, or the attacker, or whoever answers; B is dialled */
+        if
+        :: dial(1, A, B)
+        :: dial(1, A, MALLORY)
+        :: dial(1, A, NOBODY)
+        fi;
+        listen_at(3, B);
+#endif
+#ifdef SCENE_CROSSING             /* A and B dial each other at once */
+        dial(1, A, NOBODY); dial(2, B, NOBODY);
+        listen_at(3, B); listen_at(4, A);
+#endif
+#ifdef SCENE_PARALLEL             /* A dials B twice at once */
+        dial(1, A, B); dial(2, A, B);
+        listen_at(3, B); listen_at(4, B);
+#endif
+#ifdef SCENE_DOOR                 /* B has one token left and is dialled twice */
+        tokens = 1;
+        dial(1, A, B);
+        listen_at(3, B); listen_at(4, B);
+#endif
+#ifdef SCENE_RESUMPTION           /* A resumes a session with B; B is dialled twice, or A as well */
+        tickets = BIT(A) | BIT(B);
+        dial(1, A, B);
+        listen_at(3, B);
+        if
+        :: listen_at(4, A)
+        :: listen_at(4, B)
+        fi;
+#endif
+#ifdef SCENE_NEGOTIATION          /* A dials B; either may allow the 0.8 wire or have met the other */
+        if :: allows_legacy = 0 :: allows_legacy = BIT(A) :: allows_legacy = BIT(B)
+           :: allows_legacy = BIT(A) | BIT(B) fi;
+        if :: met_native = 0 :: met_native = BIT(A) :: met_native = BIT(B)
+           :: met_native = BIT(A) | BIT(B) fi;
+        dial(1, A, B);
+        listen_at(3, B);
+#endif
+        run Attacker()
+    }
 }

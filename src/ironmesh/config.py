@@ -5,6 +5,7 @@ Only the command line reads the environment; everything below gets a `NodeConfig
 
 from __future__ import annotations
 
+import hmac
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -209,7 +210,7 @@ class NodeConfig:
                 "the previous passphrase has no end",
                 "say until when it is accepted: --previous-passphrase-until 2027-01-31",
             )
-        if self.previous_passphrase == self.passphrase:
+        if _are_same(self.previous_passphrase, self.passphrase):
             raise ConfigError(
                 "the previous passphrase is the present one", "leave it out, or change the other"
             )
@@ -217,7 +218,8 @@ class NodeConfig:
     @property
     def is_legacy_passphrase_shared(self) -> bool:
         """The 0.8 wire, where it is on, uses the mesh passphrase."""
-        return self.legacy_passphrase is None or self.legacy_passphrase == self.passphrase
+        own = self.legacy_passphrase
+        return own is None or _are_same(own, self.passphrase)
 
     @property
     def node_dir(self) -> Path:
@@ -243,3 +245,7 @@ class NodeConfig:
     def audit_file(self) -> Path:
         """The audit log."""
         return self.audit_path or self.node_dir / "audit.log"
+
+
+def _are_same(one: Secret, other: Secret) -> bool:
+    return hmac.compare_digest(one.reveal(), other.reveal())

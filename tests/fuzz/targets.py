@@ -26,7 +26,7 @@ from ironmesh.errors import ControlError, KeyFileError, RemoteProtocolError, Tru
 from ironmesh.trust.published import read_published
 from ironmesh.types import NodeId, Secret
 from ironmesh.wire import receipts
-from ironmesh.wire.legacy import bundle, control, frame, handshake, inner, mesh
+from ironmesh.wire.legacy import control, frame, handshake, inner, mesh
 from ironmesh.wire.native import handshake as native
 from ironmesh.wire.native import messages, records
 
@@ -89,7 +89,6 @@ TARGETS: Mapping[str, Target] = {
     "handshake-server": Target(handshake.decode_from_server, WIRE),
     "handshake-client": Target(_hello, WIRE),
     "control": Target(control.decode, WIRE),
-    "bundle": Target(lambda data: bundle.decode(data, NodeId("a"), NodeId("b")), WIRE),
     "session-frame": Target(sessions.open_frame, ()),
     "session-sealed": Target(sessions.open_sealed, ()),
     "session-server": Target(sessions.server_hears, ()),

@@ -18,7 +18,6 @@ from ironmesh.session.legacy.server import ServerHandshake
 from ironmesh.session.legacy.settings import LegacySettings
 from ironmesh.types import Instant, Message, MessageId, NodeId, Random, Refusal, Secret, Unit
 from ironmesh.wire.legacy import frame, inner
-from ironmesh.wire.legacy.constants import is_ours
 
 PASSPHRASE = Secret("correct horse battery staple")
 NOW = Instant(mono=1000.0, wall=1767225600.25)
@@ -67,7 +66,7 @@ def claim_of(party: LegacySettings) -> PeerClaim:
         identity_public=party.identity.public,
         name=party.name,
         protocol_version=party.protocol_version,
-        is_ours=is_ours(party.protocol_version),
+        is_ours=False,
     )
 
 

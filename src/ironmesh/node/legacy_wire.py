@@ -14,8 +14,7 @@ from ironmesh.session.legacy.sealing import MAX_PAYLOAD_BYTES
 from ironmesh.session.legacy.server import ServerHandshake
 from ironmesh.session.legacy.settings import LegacySettings
 from ironmesh.trust.store import TrustStore
-from ironmesh.types import NodeId, Random
-from ironmesh.wire.legacy import bundle
+from ironmesh.types import MessageType, NodeId, Random
 from ironmesh.wire.legacy.constants import MAX_SENT_TYPE_CHARS
 from ironmesh.wire.legacy.control import CHANNEL_TYPES, MESH_TYPES
 
@@ -30,7 +29,7 @@ def check_application_type(kind: str) -> None:
     Raises:
         DeliveryError: it is reserved, empty, too long, or no text.
     """
-    if kind in CHANNEL_TYPES or kind in MESH_TYPES or kind == bundle.TYPE:
+    if kind in CHANNEL_TYPES or kind in MESH_TYPES or kind == MessageType.ACK:
         raise DeliveryError(f"messages of type {kind} are the node's own", "use another type")
     is_text = not any("\ud800" <= character <= "\udfff" for character in kind)
     if not (is_text and 0 < len(kind) <= MAX_SENT_TYPE_CHARS):

@@ -39,7 +39,10 @@ def _by_id(one: LegacySettings, other: LegacySettings) -> tuple[LegacySettings, 
     return first, second
 
 
-SMALL, LARGE = _by_id(settings("alice"), settings("bob"))
+SMALL, LARGE = _by_id(
+    settings("alice", protocol_version="ironmesh/0.9"),
+    settings("bob", protocol_version="ironmesh/0.9"),
+)
 OLD_SMALL = settings(SMALL.name, protocol_version="ironmesh/0.6")
 
 

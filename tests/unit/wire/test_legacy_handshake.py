@@ -14,7 +14,7 @@ from ironmesh.crypto import sodium
 from ironmesh.errors import HandshakeError
 from ironmesh.types import Refusal
 from ironmesh.wire.legacy import handshake
-from ironmesh.wire.legacy.constants import MAX_HANDSHAKE_BYTES, both_since, is_ours
+from ironmesh.wire.legacy.constants import MAX_HANDSHAKE_BYTES, both_since
 
 HELLO = vectors.load("hello")
 _TEXT = st.text(max_size=80)
@@ -172,24 +172,6 @@ def test_the_sealing_key_of_0_9_is_bound_by_the_published_signature() -> None:
     assert isinstance(hello.x25519_public_b64, str)
     assert handshake.from_base64(hello.x25519_public_b64) == public
     assert msgspec.json.decode(handshake.encode(hello))["x25519_public_b64"]
-
-
-@pytest.mark.parametrize(
-    ("version", "expected"),
-    [
-        ("ironmesh/0.6.5", True),
-        ("ironmesh/0.6.5.1", True),
-        ("ironmesh/0.6", False),
-        ("ironmesh/0.6.4", False),
-        ("ironmesh/0.6.50", False),
-        ("ironmesh/0.9.5", False),
-        ("ironmesh/10.6.5", False),
-        ("ironmesh/0.6.5 ", False),
-        ("", False),
-    ],
-)
-def test_our_nodes_know_each_other_by_version(version: str, expected: bool) -> None:
-    assert is_ours(version) is expected
 
 
 def test_a_version_counts_for_both_or_not_at_all() -> None:

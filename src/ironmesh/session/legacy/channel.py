@@ -26,7 +26,6 @@ from ironmesh.session.legacy.sealing import (
     MAX_PAYLOAD_BYTES,
     Draft,
     Sealer,
-    bundled,
     check_sendable,
 )
 from ironmesh.session.legacy.settings import (
@@ -52,14 +51,12 @@ from ironmesh.types import (
     WireKind,
     message_id_text,
 )
-from ironmesh.wire.legacy import bundle, control, frame, inner
+from ironmesh.wire.legacy import control, frame, inner
 from ironmesh.wire.legacy.constants import (
     APPLICATION_TTL,
     BROADCAST,
     CONTROL_TTL,
-    is_ours,
 )
-from ironmesh.wire.receipts import is_live
 
 _MAX_UNANSWERED_PINGS: Final = 16
 
@@ -78,12 +75,10 @@ class LegacyChannel:
         self._settings = settings
         self._own_id = settings.identity.node_id
         self._peer_id = claim.node_id
-        self._is_between_ours = claim.is_ours and is_ours(settings.protocol_version)
         self._sealer: Sealer | None = Sealer(
             settings.identity,
             key,
             settings.random,
-            trusting_peer=claim.node_id if self._is_between_ours else None,
         )
         self._opener: Opener | None = Opener(settings, claim, key, now)
         self._rekey = Rekey(settings, claim, now.mono)
@@ -97,11 +92,11 @@ class LegacyChannel:
             peer=claim.node_id,
             peer_name=claim.name,
             wire=WireKind.LEGACY,
-            is_ours=claim.is_ours,
+            is_ours=False,
             protocol_version=claim.protocol_version,
             max_payload_bytes=MAX_PAYLOAD_BYTES,
-            frames_per_second=0.0 if claim.is_ours else PUBLISHED_FRAMES_PER_SECOND,
-            frame_burst=0 if claim.is_ours else PUBLISHED_FRAME_BURST,
+            frames_per_second=PUBLISHED_FRAMES_PER_SECOND,
+            frame_burst=PUBLISHED_FRAME_BURST,
         )
 
     @property
@@ -138,8 +133,6 @@ class LegacyChannel:
         self, messages: Sequence[Message], now: Instant, piece: Piece | None = None
     ) -> list[Unit]:
         """Return the frames to write: waiting control traffic first, then the messages.
-
-        A published node gets a frame for each message; ours gets several messages in one.
 
         Raises:
             MessageTooLargeError: a message does not fit; nothing of the list was sealed.
@@ -233,17 +226,7 @@ class LegacyChannel:
     def _drafts(self, messages: Sequence[Message]) -> list[Draft]:
         for message in messages:
             check_sendable(message, self._own_id)
-        if len(messages) < 2 or not self._is_between_ours:
-            return [self._draft(message) for message in messages]
-        return [
-            self._draft(group[0]) if len(group) == 1 else self._bundle(group)
-            for group in bundled(messages, self._peer_id)
-        ]
-
-    def _bundle(self, messages: Sequence[Message]) -> Draft:
-        text = message_id_text(messages[0].id)
-        payload = bundle.encode(messages)
-        return Draft(bundle.TYPE, payload, text, self._peer_id, APPLICATION_TTL)
+        return [self._draft(message) for message in messages]
 
     def _draft(self, message: Message) -> Draft:
         if message.type in control.MESH_TYPES:
@@ -287,8 +270,6 @@ class LegacyChannel:
 
     def _dispatch(self, received: Received, opener: Opener, now: Instant) -> Opened:
         kind = received.inner.type
-        if kind == bundle.TYPE and self._is_between_ours:
-            return self._open_bundle(received)
         if kind not in control.CHANNEL_TYPES:
             return Opened(messages=[self._message(received)])
         if received.inner.hops:
@@ -332,21 +313,6 @@ class LegacyChannel:
         self.ping(now)
         return [Rekeyed(self._rekey.count)]
 
-    def _open_bundle(self, received: Received) -> Opened:
-        said = received.inner
-        if said.hops or said.destination != self._own_id:
-            raise RemoteProtocolError(Refusal.PROTOCOL, "a bundle that is not the peer's for us")
-        opened = Opened()
-        for message in bundle.decode(received.payload, self._peer_id, self._own_id):
-            try:
-                if message.type not in control.MESH_TYPES:
-                    self._refuse_duplicate(message.source, message.id)
-            except RemoteProtocolError as error:
-                opened.events.append(UnitRefused(error.reason, error.what))
-            else:
-                opened.messages.append(message)
-        return opened
-
     def _message(self, received: Received) -> Message:
         said = received.inner
         message_id = inner.message_id_of(said.msg_id)
@@ -363,8 +329,6 @@ class LegacyChannel:
         )
 
     def _refuse_duplicate(self, source: str, message_id: MessageId) -> None:
-        if self.link.is_ours and source == self._peer_id and not is_live(message_id):
-            return  # a node of ours sends again what was not confirmed; the inbox knows its ids
         key = (source, message_id)
         if key in self._delivered:
             raise RemoteProtocolError(Refusal.REPLAY, "a message that arrived before")

@@ -15,7 +15,7 @@ from ironmesh.session.interface import PeerClaim
 from ironmesh.session.legacy.keys import Ephemeral
 from ironmesh.session.legacy.settings import LegacySettings
 from ironmesh.types import NodeId, Refusal, Secret
-from ironmesh.wire.legacy.constants import CONTEXT_SINCE, IMPLIED_VERSION, both_since, is_ours
+from ironmesh.wire.legacy.constants import CONTEXT_SINCE, IMPLIED_VERSION, both_since
 from ironmesh.wire.legacy.handshake import (
     BOX_KEY_CONTEXT,
     HELLO_CONTEXT,
@@ -84,7 +84,7 @@ def verify_hello(
         identity_public=identity_public,
         name=hello.name,
         protocol_version=hello.protocol_version,
-        is_ours=is_ours(hello.protocol_version),
+        is_ours=False,
     )
     return VerifiedHello(claim, session_key)
 

@@ -66,7 +66,7 @@ class Rekey:
         self._own_id = settings.identity.node_id
         self._random = settings.random
         self._is_able = peer_version >= REKEY_SINCE
-        resolves_crossings = claim.is_ours or peer_version >= CONTEXT_SINCE
+        resolves_crossings = peer_version >= CONTEXT_SINCE
         self._yields = resolves_crossings and self._own_id > claim.node_id
         starts = self._is_able and self._own_id < claim.node_id
         self._interval_s = settings.rekey_interval_s if starts else 0.0

@@ -1,17 +1,14 @@
-"""The outgoing half of a 0.8 session: signed, encrypted frames of one or more messages."""
+"""The outgoing half of a 0.8 session: signed, encrypted frames."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, NamedTuple
-
-from msgspec import UNSET
 
 from ironmesh.crypto import sodium
 from ironmesh.crypto.identity import Identity
 from ironmesh.errors import LocalProtocolError, MessageTooLargeError
 from ironmesh.types import Message, MessagePriority, NodeId, Random, Secret, is_node_id
-from ironmesh.wire.legacy import bundle, frame, inner, source
+from ironmesh.wire.legacy import frame, inner, source
 from ironmesh.wire.legacy.constants import (
     APPLICATION_TTL,
     BROADCAST,
@@ -20,8 +17,6 @@ from ironmesh.wire.legacy.constants import (
     MAX_UNIT_BYTES,
 )
 from ironmesh.wire.legacy.control import CHANNEL_TYPES
-
-_RESERVED: Final = CHANNEL_TYPES | {bundle.TYPE}
 
 
 class Draft(NamedTuple):
@@ -58,44 +53,20 @@ def check_sendable(message: Message, own_id: NodeId) -> None:
 
 def _is_sendable(kind: str) -> bool:
     is_text = kind.isascii() or not any("\ud800" <= char <= "\udfff" for char in kind)
-    return is_text and 0 < len(kind) <= MAX_SENT_TYPE_CHARS and kind not in _RESERVED
-
-
-def bundled(messages: Iterable[Message], peer: NodeId) -> list[list[Message]]:
-    """Return messages in their order, those together that may travel in one frame to `peer`."""
-    groups: list[list[Message]] = []
-    room = count = 0
-    for message in messages:
-        size = bundle.entry_bytes(message)
-        is_for_peer = message.destination == peer
-        if not is_for_peer or size > room or not count:
-            groups.append([])
-            room, count = (bundle.MAX_BYTES, bundle.MAX_MESSAGES) if is_for_peer else (0, 0)
-        groups[-1].append(message)
-        room -= size
-        count -= 1
-    return groups
+    return is_text and 0 < len(kind) <= MAX_SENT_TYPE_CHARS and kind not in CHANNEL_TYPES
 
 
 class Sealer:
     """Numbers, signs and encrypts frames; the order of calls is the order on the wire.
 
     A frame carries two signatures by one key: ours as the originator, inside the ciphertext, and
-    ours as the immediate sender, over the ciphertext. To the node at the other end the second one
-    proves all that the first one does; only who gets the message from a relay needs the first.
-
-    Args:
-        trusting_peer: the peer, if it is known to need no inner signature of what is for itself;
-            published nodes take such frames as well, and still get it as they always did.
+    ours as the immediate sender, over the ciphertext.
     """
 
-    __slots__ = ("_identity", "_key", "_random", "_sequence", "_source", "_trusting_peer")
+    __slots__ = ("_identity", "_key", "_random", "_sequence", "_source")
 
-    def __init__(
-        self, identity: Identity, key: Secret, random: Random, trusting_peer: NodeId | None = None
-    ) -> None:
+    def __init__(self, identity: Identity, key: Secret, random: Random) -> None:
         self._identity = identity
-        self._trusting_peer = trusting_peer
         self._source = identity.node_id
         self._random = random
         self._key = key
@@ -110,7 +81,6 @@ class Sealer:
         """Return the frame of one message, stamped with `wall` (seconds since 1970)."""
         self._sequence += 1
         own_id, destination = self._source, draft.destination
-        is_signed_inside = destination != self._trusting_peer
         plaintext = inner.encode(
             inner.Inner(
                 type=draft.type,
@@ -123,8 +93,8 @@ class Sealer:
                 priority=draft.priority.value,
                 sequence=self._sequence,
                 ttl=draft.ttl,
-                source_signature=self._sign_source(draft) if is_signed_inside else UNSET,
-                source_sig_scheme=source.SCHEME_V2 if is_signed_inside else UNSET,
+                source_signature=self._sign_source(draft),
+                source_sig_scheme=source.SCHEME_V2,
             )
         )
         nonce = self._random(sodium.BOX_NONCE_BYTES)

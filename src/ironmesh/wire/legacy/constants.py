@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from ironmesh.config import parse_protocol_version
@@ -36,13 +35,6 @@ MAX_SENT_TYPE_CHARS: Final = 64
 MAX_HOPS: Final = 256
 MAX_INFLATED_BYTES: Final = 4 * 1024 * 1024
 NONCE_BYTES: Final = 32
-
-_OURS: Final = re.compile(r"ironmesh/0\.6\.5(?:\.\d{1,6})*")
-
-
-def is_ours(protocol_version: str) -> bool:
-    """Tell whether a node that states this version runs this implementation."""
-    return _OURS.fullmatch(protocol_version) is not None
 
 
 def both_since(since: tuple[int, int], own: str, peer: str) -> bool:
