@@ -52,12 +52,14 @@ class NativeWire:
 
     @property
     def _current(self) -> NativeSettings:
-        """The settings as of now: the previous passphrase is accepted for a while only."""
-        is_over = self._previous_until is not None and (
-            self._clock.now().wall >= self._previous_until
-        )
+        """The settings as of now: tickets and the previous passphrase last for a while only."""
+        now = self._clock.now()
+        self._settings.tickets.expire(now.mono)
+        is_over = self._previous_until is not None and now.wall >= self._previous_until
         if is_over and len(self._settings.prs) > 1:
             self._settings = replace(self._settings, prs=self._newest)
+            # Who proved the previous one must not go on for a day by resuming.
+            self._settings.tickets.drop_all()
         return self._settings
 
     def client(self, connection: ConnectionInfo, dialled: Dialled) -> Handshake:
