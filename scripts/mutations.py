@@ -40,6 +40,8 @@ class Mutation:
     new: str
     tests: str
     """An expression as for `pytest -k`: at least one of these tests must fail."""
+    also: tuple[tuple[str, str, str], ...] = ()
+    """File, old and new text of the same check in other places: it is made twice."""
 
 
 class Result(Enum):
@@ -117,6 +119,13 @@ MUTATIONS = (
         "if claim.node_id == own:",
         "if claim.node_id == '':",
         "a4_a_node",
+        (
+            (
+                "node/welcome.py",
+                "if claim.node_id == self._own_id:",
+                "if claim.node_id == '':",
+            ),
+        ),
     ),
     Mutation(
         "A4",
@@ -128,9 +137,16 @@ MUTATIONS = (
     Mutation(
         "A4",
         _NATIVE + "tickets.py",
-        "            if role is own_role:\n",
-        "            if role is not own_role:\n",
-        "a4_a_ticket or a7_a_resumption",
+        'expand(secret, b"ticket " + role.label, TICKET_BYTES)',
+        'expand(secret, b"ticket ", TICKET_BYTES)',
+        "a4_a_ticket",
+        (
+            (
+                _NATIVE + "tickets.py",
+                'expand(self.secret, b"binder " + self.role.label)',
+                'expand(self.secret, b"binder ")',
+            ),
+        ),
     ),
     Mutation(
         "A5",
@@ -159,6 +175,13 @@ MUTATIONS = (
         "if expected is not None and claim.node_id != expected:",
         "if expected is not None and claim.node_id == '':",
         "a6_who_answers",
+        (
+            (
+                _NATIVE + "proof.py",
+                "if expected is not None and claim.node_id != expected:",
+                "if expected is not None and claim.node_id == '':",
+            ),
+        ),
     ),
     Mutation(
         "A7",
@@ -169,13 +192,10 @@ MUTATIONS = (
     ),
     Mutation(
         "A7",
-        _NATIVE + "exchange.py",
-        "    nonce = random(NONCE_BYTES)\n    pair = X25519Pair.generate(random)\n"
-        "    share = cpace.make_share(prs, _channel(said.generation), said.nonce, random)",
-        "    random = lambda size: bytes(range(1, size + 1))\n    nonce = random(NONCE_BYTES)\n"
-        "    pair = X25519Pair.generate(random)\n"
-        "    share = cpace.make_share(prs, _channel(said.generation), said.nonce, random)",
-        "a7_a_handshake",
+        _NATIVE + "responder.py",
+        "return ticket if same(said.binder, expected) else None",
+        "return ticket if len(said.binder) == len(expected) else None",
+        "a7_a_ticket",
     ),
     Mutation(
         "A8",
@@ -193,9 +213,9 @@ MUTATIONS = (
     ),
     Mutation(
         "A8",
-        _NATIVE + "channel.py",
-        "        return not self._has_peer_closed\n",
-        "        return False\n",
+        "node/link.py",
+        "is_cut = self.info.wire is WireKind.NATIVE and not self._has_peer_left",
+        "is_cut = False",
         "a8_an_end",
     ),
     Mutation(
@@ -301,11 +321,12 @@ MUTATIONS = (
 
 def mutated(tree: Path, mutation: Mutation) -> bool:
     """Change a copy of the tree; False if the text is not there exactly once."""
-    path = tree / "src" / "ironmesh" / mutation.file
-    text = path.read_text(encoding="utf-8")
-    if text.count(mutation.old) != 1:
-        return False
-    path.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
+    for file, old, new in ((mutation.file, mutation.old, mutation.new), *mutation.also):
+        path = tree / "src" / "ironmesh" / file
+        text = path.read_text(encoding="utf-8")
+        if text.count(old) != 1:
+            return False
+        path.write_text(text.replace(old, new), encoding="utf-8")
     return True
 
 

@@ -18,9 +18,10 @@ from tests.support.attacker import (
     refusal_of_dial,
 )
 from tests.support.mallory import mallory
-from tests.support.nodes import LEGACY, Nodes
+from tests.support.nodes import LEGACY, Nodes, eventually
 
 from ironmesh.crypto import hybrid
+from ironmesh.crypto.hybrid import X25519Pair
 from ironmesh.errors import HandshakeError
 from ironmesh.node.entrance import Dialled
 from ironmesh.node.events import PeerOffline, PeerOnline
@@ -181,6 +182,29 @@ async def test_a7_a_resumption_said_again_is_unknown(nodes: Nodes) -> None:
         await alice.node.send("bob", b"meanwhile")
         assert await bob.has_received(1) == ["meanwhile"]
     assert len(bob.seen.of(PeerOnline)) == 2
+
+
+async def test_a7_a_ticket_that_was_overheard_serves_nobody_else(nodes: Nodes) -> None:
+    alice, bob = await nodes.start("alice", **PLAIN), await nodes.start("bob", **PLAIN)
+    held: list[bytes] = []
+
+    def tamper(way: str, number: int, unit: Unit) -> list[Unit]:
+        if way == "up" and isinstance(unit, bytes) and unit[:2] == b"\x05\x03" and not held:
+            held.append(unit)
+            return []
+        return [unit]
+
+    async with in_the_middle(bob, tamper) as middle:
+        await alice.node.connect(*middle.endpoint)
+        await bob.online(alice)
+        await middle.cut()
+        await eventually(lambda: bool(held), "a ticket")
+        # The ticket as it is, keys of his own, and a binder that he cannot make.
+        forged = held[0][:18] + os.urandom(32) + X25519Pair.generate(os.urandom).public + bytes(32)
+        async with dialling(bob) as peer:
+            await peer.say(forged)
+            assert await peer.hear() == b"\x00"
+    assert [event.node_id for event in bob.seen.of(PeerOnline)] == [alice.id]
 
 
 async def test_a7_records_of_a_session_do_not_open_in_the_next_one(nodes: Nodes) -> None:

@@ -38,7 +38,12 @@ def test_when_the_previous_passphrase_ends_nobody_resumes_by_it(tmp_path: Path) 
     wire = NativeWire(config, identity(1), secrets, os.urandom, clock)
     tickets = wire._current.tickets
     tickets.add(
-        claim(2, "bob"), Secret(bytes(32)), own_role=Role.INITIATOR, is_hybrid=True, expires=2000.0
+        claim(2, "bob"),
+        Secret(bytes(32)),
+        own_role=Role.INITIATOR,
+        is_hybrid=True,
+        expires=2000.0,
+        now=1000.0,
     )
     assert set(wire._current.prs) == {6, 7}
     assert len(tickets) == 2
