@@ -259,6 +259,13 @@ MUTATIONS = (
         "for text in (self.transport, *self.offered, self.chosen))",
         "for text in (self.transport, self.chosen))",
         "a10_an_offer",
+        (
+            (
+                _NATIVE + "schedule.py",
+                'count = len(self.offered).to_bytes(4, "big")',
+                "count = bytes(4)",
+            ),
+        ),
     ),
     Mutation(
         "A10",
