@@ -62,6 +62,7 @@ VOLATILE: Final = (
     (re.compile(r"\b(?:queued|sent|delivered)(?= UUID)"), "STATE"),
     (re.compile(r"\b[0-9a-f]{32}\b"), "ID"),
     (re.compile(r"(?<=[Ww]ords:) +[a-z]+(?: [a-z]+){11}\b"), " WORDS"),
+    (re.compile(r'(?<="words":")[a-z]+(?: [a-z]+){11}(?=")'), "WORDS"),
     (re.compile(r"[A-Za-z0-9+/]{43}="), "KEY"),
     (re.compile(r"\b[0-9a-f]{8}(?:\.\.\.|\b)"), "SHORT"),
     (re.compile(r"\b(alice|bob)-[0-9a-f]{6}\b"), r"\1-HEX"),

@@ -407,8 +407,8 @@ answer:
 #ifdef SCENE_RESUMPTION
 resumption:
         hash[s] = H1(H0(offered, chosen[s], 0), RESUME, n, e, 0);
-        is_good = seal != EVIL && proved[seal] == hash[s] && FITS_TICKET(s)
-                  && (tickets & BIT(self[s]));
+        is_good = seal != EVIL && proved[seal] == hash[s] && FITS_TICKET(s) &&
+                  (tickets & BIT(self[s]));
         if
         :: !is_good -> before = (n == e -> n : EVIL); hash[s] = 0; n = 0; e = 0; seal = 0;
                        is_good = 0; goto listen
