@@ -139,8 +139,6 @@ class LinkInfo(msgspec.Struct, frozen=True):
     peer: NodeId
     peer_name: str
     wire: WireKind
-    is_ours: bool
-    """The peer runs this implementation."""
     protocol_version: str
     """As the peer stated it, for people: `ironmesh/0.6`."""
     max_payload_bytes: int
@@ -151,6 +149,11 @@ class LinkInfo(msgspec.Struct, frozen=True):
     """Frames that the peer takes at once above that rate."""
     piece_bytes: int = 0
     """Larger payloads are written in pieces of at most so much; 0 = every message as a whole."""
+
+    @property
+    def is_ours(self) -> bool:
+        """The peer runs this implementation: none other speaks the native wire."""
+        return self.wire is WireKind.NATIVE
 
 
 class Refusal(StrEnum):

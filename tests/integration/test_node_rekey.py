@@ -30,10 +30,10 @@ async def _check_talk(alice: Live, bob: Live, over: asyncio.Event) -> None:
 
 
 async def test_keys_change_by_themselves_under_traffic(nodes: Nodes) -> None:
-    alice, bob = await nodes.pair(rekey_interval_s=0.4)
+    alice, bob = await nodes.pair(rekey_interval_s=0.05)
     over = asyncio.Event()
     talk = asyncio.create_task(_check_talk(alice, bob, over))
-    await eventually(lambda: alice.link(bob).rekey_count >= 5, "five key changes")
+    await eventually(lambda: alice.link(bob).rekey_count >= 10, "ten key changes")
     over.set()
     await talk
     for live in (alice, bob):

@@ -66,7 +66,6 @@ def claim_of(party: LegacySettings) -> PeerClaim:
         identity_public=party.identity.public,
         name=party.name,
         protocol_version=party.protocol_version,
-        is_ours=False,
     )
 
 

@@ -13,7 +13,7 @@ from ironmesh.session.interface import ChannelEvent, PeerClaim
 from ironmesh.session.native.channel import NativeChannel
 from ironmesh.session.native.keys import SessionKeys
 from ironmesh.session.native.sealing import RecordWriter
-from ironmesh.types import Instant, Message, MessageId, Refusal, Secret, Unit
+from ironmesh.types import Instant, Message, MessageId, Refusal, Secret, Unit, WireKind
 from ironmesh.wire.native.records import Direction
 
 ALICE, BOB = identity("alice"), identity("bob")
@@ -41,7 +41,7 @@ def session_keys(
 
 def claim_of(peer: Identity, name: str = "peer") -> PeerClaim:
     """Return what a handshake would verify of a node."""
-    return PeerClaim(peer.node_id, peer.public, name, "ironmesh/5.0", True)
+    return PeerClaim(peer.node_id, peer.public, name, "ironmesh/5.0", WireKind.NATIVE)
 
 
 def channel(

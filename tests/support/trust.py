@@ -23,7 +23,7 @@ def claim(number: int, name: str, *, is_ours: bool = True) -> PeerClaim:
     key = identity(number)
     wire = WireKind.NATIVE if is_ours else WireKind.LEGACY
     version = PROTOCOL_VERSION if is_ours else "ironmesh/0.6"
-    return PeerClaim(key.node_id, key.public, name, version, is_ours, wire)
+    return PeerClaim(key.node_id, key.public, name, version, wire)
 
 
 def at(seconds: float) -> Instant:

@@ -32,7 +32,9 @@ def line_of(event: NodeEvent) -> Line | None:
             text = "Listening on " + ", ".join(f"{scheme}://{endpoint}" for endpoint in endpoints)
             return Line(text, {"event": "listening", "endpoints": endpoints, "is_tls": is_tls})
         case PeerDiscovered(name, address):
-            text = f"Discovered agent: {clean(name)} @ {address}"
+            # A native announcement has no name: it shows in the handshake.
+            who_is_there = f"agent: {clean(name)}" if name else "a node of this mesh"
+            text = f"Discovered {who_is_there} @ {address}"
             return Line(text, {"event": "discovered", "name": name, "address": address})
         case PeerOnline():
             return _online(event)

@@ -14,7 +14,7 @@ from ironmesh.node.clock import Clock
 from ironmesh.node.dial_guesses import DialGuesses
 from ironmesh.node.entrance import AlreadyConnectedError, Dialled
 from ironmesh.node.events import EventBus, Notice, PeerDiscovered
-from ironmesh.node.handshaking import refused_by
+from ironmesh.node.handshaking import HungUpError, refused_by
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.ports import Transport
@@ -175,11 +175,18 @@ class Dialer:
                 f"add --peer {peer.endpoints[0]}",
             )
 
-    def _tell(self, about: str, text: str, *, is_warning: bool = False) -> None:
-        """Tell people something, once about each peer or refusal."""
+    def _tell(self, about: str, text: str) -> None:
+        """Tell people something, once about each announced node."""
         if about not in self._told and len(self._told) < MAX_FOUND_TARGETS:
             self._told.add(about)
-            self._events.publish(Notice(text, is_warning=is_warning))
+            self._events.publish(Notice(text))
+
+    def _tell_refused(self, target: Target, link: Link) -> None:
+        """Tell people why a peer does not want us, once until it says something else."""
+        refusal = str(refused_by(link))
+        if refusal != target.refusal:
+            target.refusal = refusal
+            self._events.publish(Notice(refusal, is_warning=True))
 
     def stop(self) -> None:
         """Dial nobody any more; what was dialled goes on."""
@@ -237,11 +244,10 @@ class Dialer:
         target.node_id = link.peer
         await link.wait_ended()
         if not link.was_confirmed:
-            refusal = str(refused_by(link))
-            self._tell(refusal, refusal, is_warning=True)
+            self._tell_refused(target, link)
             await self._pause_after_failure(target, REFUSED_BASE_S)
             return
-        target.failures = 0
+        target.failures, target.refusal = 0, ""
         rest = target.wait_for_call_s or 0.2
         await self._pause(target, rest * (1.0 + self._jitter()))
 
@@ -279,8 +285,10 @@ class Dialer:
         raise error or ConnectError(f"no address of {target.label} is known")
 
     async def _dial_endpoint(self, target: Target, endpoint: Endpoint) -> Link:
-        address, is_announced = str(endpoint), not target.is_given
-        rest_s = self._guesses.wait_s(address, self._clock.now().mono, is_announced=is_announced)
+        address = str(endpoint)
+        rest_s = self._guesses.wait_s(
+            address, self._clock.now().mono, is_announced=not target.is_given
+        )
         if rest_s:
             raise ConnectError(
                 f"{target.label} is dialled again in {rest_s:.0f} s",
@@ -306,6 +314,8 @@ class Dialer:
         dialled = Dialled(known=target.node_id, is_given=target.is_given)
         try:
             link = await self._sessions.open(connection, dialled)
+        except HungUpError:
+            raise  # whatever its close code says, no guess was given away
         except HandshakeError as error:
             if error.reason is Refusal.AUTH_FAILED and connection.info.subprotocol:
                 self._guesses.failed(

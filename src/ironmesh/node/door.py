@@ -80,12 +80,12 @@ def reticulum_source(interface: str) -> str:
 
 
 class Hall(Enum):
-    """Where an unfinished handshake of the native wire has its place."""
+    """Where an unfinished handshake has its place."""
 
-    FULL = "full"
-    """Of those that are, or may become, a full handshake."""
-    RESUMING = "resuming"
-    """Of those that resume, or come from where a pinned peer last succeeded."""
+    UNKNOWN = "unknown"
+    """Of those that come from anywhere."""
+    KNOWN = "known"
+    """Of those that come from where a pinned peer last succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,9 @@ class PlaceLimits:
 
 
 class HandshakePlaces:
-    """Counts unfinished native handshakes; asked before any key is used.
+    """Counts unfinished handshakes; asked before any key is used.
 
-    A flood of full handshakes takes no place of those that resume.
+    A flood from anywhere takes no place of those that come from where a pinned peer was.
     """
 
     def __init__(self, limits: PlaceLimits | None = None) -> None:
@@ -122,15 +122,6 @@ class HandshakePlaces:
         taken[source] = taken.get(source, 0) + 1
         self._totals[hall] += 1
         return None
-
-    def move(self, source: str, start: Hall, end: Hall) -> Refusal | None:
-        """Change the hall, once the first message shows what it is; refused, the place is kept."""
-        if start is end:
-            return None
-        refusal = self.enter(source, end)
-        if refusal is None:
-            self.leave(source, start)
-        return refusal
 
     def leave(self, source: str, hall: Hall) -> None:
         """Give a place back: the handshake is finished, or its connection is gone.

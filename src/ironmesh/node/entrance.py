@@ -165,7 +165,7 @@ class Entrance:
             self._probe(claim.node_id)
             raise AlreadyConnectedError(claim.node_id)
         # Another process may have pinned the name a moment ago, so the book judges again.
-        verdict = self._trust.admit(claim, now, state=first_state(claim, speaks_native=True))
+        verdict = self._trust.admit(claim, now, state=first_state(claim))
         if verdict.refusal is not None:
             raise HandshakeError(verdict.refusal, verdict.explain())
         if isinstance(way, Visit):
@@ -180,9 +180,9 @@ class Entrance:
             link.probe()
 
     def _note(self, info: ConnectionInfo, claim: PeerClaim, verdict: Verdict) -> None:
-        if not info.is_outgoing:
-            self._gate.succeeded(info.remote_host)
         if claim.wire is WireKind.LEGACY:
+            if not info.is_outgoing:
+                self._gate.succeeded(info.remote_host)
             self._note_tls(info, claim, verdict)
         if verdict.standing is Standing.NEW:
             self._books.journal.record(

@@ -36,7 +36,7 @@ class Gate:
         """Tell whether a new connection may stay."""
         source = source_of(remote_host)
         # Where a pinned peer came from last, a flood of strangers takes no place away.
-        hall = Hall.RESUMING if self._ration.is_known(source) else Hall.FULL
+        hall = Hall.KNOWN if self._ration.is_known(source) else Hall.UNKNOWN
         reason = self._places.enter(source, hall)
         if reason is not None:
             self._on_refused(reason, remote_host)
@@ -49,8 +49,8 @@ class Gate:
         source = source_of(remote_host)
         for hall in Hall:
             if self._inside[source, hall]:
-                self._inside[source, hall] -= 1
                 self._places.leave(source, hall)
+                self._inside -= Counter({(source, hall): 1})  # keeps no zeros
                 return
 
     # --- Handshakes --------------------------------------------------------------------------

@@ -27,9 +27,13 @@ _FIXES: Final = {
     Refusal.IDENTITY_CHANGED: "it pins another key for our name: `ironmesh trust forget` there",
     Refusal.NOT_ALLOWED: "add our name to --allowed-peers there",
     Refusal.BLOCKED: "our key is blocked there: `ironmesh trust set-state` there",
-    Refusal.REVOKED: "our key was revoked there; make a new one with `ironmesh keys rotate`",
+    Refusal.REVOKED: "our key was revoked there for good: give this node another identity",
     Refusal.LEGACY_REFUSED: "start the other node with --allow-legacy, or upgrade this one",
 }
+
+
+class HungUpError(HandshakeError):
+    """The peer ended the connection: what it proved, or failed to prove, is not known from that."""
 
 
 async def shake_hands(connection: Connection, machine: Handshake, clock: Clock) -> PeerClaim:
@@ -77,11 +81,12 @@ def refused_by(link: Link) -> HandshakeError:
     return HandshakeError(reason, f"{name} refused us ({reason.value})", _FIXES.get(reason, ""))
 
 
-def _hung_up(error: ConnectionClosed, connection: ConnectionInfo) -> HandshakeError:
+def _hung_up(error: ConnectionClosed, connection: ConnectionInfo) -> HungUpError:
     """Return what the peer's hanging up says: a hint, for anybody on the way can write it."""
     reason = refusal_of(error.close_code)
-    if error.close_code == NORMAL_CLOSURE and error.is_clean and connection.subprotocol:
-        return HandshakeError(Refusal.DUPLICATE, "the peer changed its mind, and blames nobody")
+    is_native_visitor = bool(connection.subprotocol) and not connection.is_outgoing
+    if is_native_visitor and error.is_clean and error.close_code == NORMAL_CLOSURE:
+        return HungUpError(Refusal.DUPLICATE, "the peer changed its mind, and blames nobody")
     if reason is None:
-        return HandshakeError(Refusal.PROTOCOL, f"the peer hung up ({error.what})")
-    return HandshakeError(reason, f"the peer refused us ({reason.value})", _FIXES[reason])
+        return HungUpError(Refusal.PROTOCOL, f"the peer hung up ({error.what})")
+    return HungUpError(reason, f"the peer refused us ({reason.value})", _FIXES[reason])

@@ -23,10 +23,12 @@ from ironmesh.session.interface import (
     UnitRefused,
 )
 from ironmesh.transport.interface import Connection, ConnectionInfo
-from ironmesh.types import LinkInfo, Message, NodeId, Refusal, Unit, WireKind
+from ironmesh.types import LinkInfo, Message, NodeId, Refusal, Unit
 
 PROBE_S: Final = 3.0
 """How long a peer has to answer when there is doubt that it still lives."""
+CONFIRM_S: Final = 10.0
+"""How long a peer that we accepted has to show that it accepted us."""
 SPARE_S: Final = 4.0
 """How long a link that another one replaced is still read; longer than `PROBE_S`."""
 FAREWELL_S: Final = 1.0
@@ -119,7 +121,7 @@ class Link:
         self._opening = opening
         self._delivering_since: float | None = None
         self._deaf_until = now.mono
-        self._probe_deadline: float | None = None
+        self._probe_deadline: float | None = None if is_confirmed else now.mono + CONFIRM_S
         self._spare_until: float | None = None
         self._close_by: float | None = None
         self._has_peer_left = False
@@ -313,8 +315,7 @@ class Link:
             return self._reason or f"{error.reason}: {error}"
 
     def _how_it_broke(self, error: ConnectionClosed) -> str:
-        is_cut = self.info.wire is WireKind.NATIVE and not self._has_peer_left
-        return f"{Refusal.TRUNCATED}: {error.what}" if is_cut else error.what
+        return f"{Refusal.TRUNCATED}: {error.what}" if self._channel.is_truncated else error.what
 
     async def _take(self, units: list[Unit]) -> None:
         """Open what arrived, and hand over in one go the messages that follow one another."""

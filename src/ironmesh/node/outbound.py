@@ -47,7 +47,8 @@ class Outbound:
     """Accepts messages of the application.
 
     Args:
-        max_payload_bytes: what fits any wire that the destination may turn out to speak.
+        max_payload_bytes: the most that any wire carries; what then does not fit the one that the
+            destination speaks ends as refused.
         check_type: raises DeliveryError for a message type that applications cannot send.
     """
 

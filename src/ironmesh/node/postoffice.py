@@ -11,18 +11,19 @@ from ironmesh.delivery.outbox import Outbox
 from ironmesh.delivery.records import DeliveryStore
 from ironmesh.delivery.upkeep import Upkeep
 from ironmesh.errors import StoreError
+from ironmesh.node.application_types import check_application_type
 from ironmesh.node.capabilities import CapabilityExchange
 from ironmesh.node.clock import Clock
 from ironmesh.node.events import EventBus
 from ironmesh.node.inbound import Inbound, Names
 from ironmesh.node.journal import Journal
-from ironmesh.node.legacy_wire import LEGACY_MAX_PAYLOAD_BYTES, check_application_type
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mailroom import Mailroom
 from ironmesh.node.outbound import LiveMessages, Outbound
 from ironmesh.node.outgoing import Outgoing
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.observe.counters import Counters
+from ironmesh.session.native.limits import MAX_PAYLOAD_BYTES
 from ironmesh.trust.store import TrustStore
 from ironmesh.types import NodeId, Random
 
@@ -88,7 +89,7 @@ class PostOffice:
             outgoing=self.outgoing,
             live=live,
             counters=counters,
-            max_payload_bytes=LEGACY_MAX_PAYLOAD_BYTES,
+            max_payload_bytes=MAX_PAYLOAD_BYTES,
             check_type=check_application_type,
         )
 

@@ -30,6 +30,8 @@ class Target:
     uses_tls: bool = True
     """What worked last."""
     failures: int = 0
+    refusal: str = ""
+    """Why it does not want us, as people were told last."""
     first: int = 0
     """Which address is tried first: after a refusal the next one, it may be another machine."""
     answered_at: Endpoint | None = None

@@ -69,7 +69,7 @@ class Welcome:
     def _by_wire(self, claim: PeerClaim) -> Turned | None:
         if claim.wire is WireKind.NATIVE:
             return None
-        if is_talked_down(claim.protocol_version, speaks_native=True):
+        if is_talked_down(claim.protocol_version):
             return Turned(
                 Refusal.DOWNGRADED,
                 f"{claim.name!r} speaks the native wire as we do, and came on the 0.8 one:"

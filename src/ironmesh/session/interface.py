@@ -48,11 +48,14 @@ class PeerClaim:
     name: str
     """A claim: the trust room decides whether this key may use it."""
     protocol_version: str
-    is_ours: bool
-    """The peer says, inside what it signed, that it runs this implementation."""
     wire: WireKind = WireKind.LEGACY
     statement: PeerStatement | None = None
     """None on the 0.8 wire."""
+
+    @property
+    def is_ours(self) -> bool:
+        """The peer runs this implementation: none other speaks the native wire."""
+        return self.wire is WireKind.NATIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,11 @@ class Channel(Protocol):
     @property
     def rekey_count(self) -> int:
         """Key changes in this session so far."""
+        ...
+
+    @property
+    def is_truncated(self) -> bool:
+        """The peer did not say that its messages end, and this wire has a way to say it."""
         ...
 
     def seal(

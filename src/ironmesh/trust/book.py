@@ -315,17 +315,13 @@ class TrustBook:
         return self._with(msgspec.structs.replace(pin, **changes))
 
 
-def first_state(claim: PeerClaim, *, speaks_native: bool) -> TrustState:
+def first_state(claim: PeerClaim) -> TrustState:
     """Return what a new peer may do at first.
 
-    The 0.8 handshake does not keep out who sits in the middle: where the native wire exists, a peer
-    that comes on the other one waits until its fingerprint is confirmed.
-
-    Args:
-        speaks_native: this node speaks the native wire.
+    The 0.8 handshake does not keep out who sits in the middle: a peer that comes on that wire waits
+    until its fingerprint is confirmed.
     """
-    is_doubtful = speaks_native and claim.wire is WireKind.LEGACY
-    return TrustState.PENDING if is_doubtful else TrustState.TRUSTED
+    return TrustState.PENDING if claim.wire is WireKind.LEGACY else TrustState.TRUSTED
 
 
 def admitted_pin(

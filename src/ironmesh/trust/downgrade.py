@@ -11,16 +11,15 @@ NATIVE_SINCE: Final = 5
 _STATED: Final = re.compile(r"ironmesh/0\.6\.(\d{1,6})")
 
 
-def is_talked_down(protocol_version: str, *, speaks_native: bool) -> bool:
+def is_talked_down(protocol_version: str) -> bool:
     """Tell whether a peer on the 0.8 wire could speak the native one with us.
 
     A published node reads `ironmesh/0.6.5` as 0.6; it lies inside the bytes that the peer signed.
 
     Args:
         protocol_version: as stated in the peer's HELLO.
-        speaks_native: this node speaks the native wire.
 
     Source: docs/protocol.md, "Negotiation".
     """
     stated = _STATED.fullmatch(protocol_version)
-    return speaks_native and stated is not None and int(stated[1]) >= NATIVE_SINCE
+    return stated is not None and int(stated[1]) >= NATIVE_SINCE

@@ -175,54 +175,45 @@ def test_the_ration_is_that_of_counted_tokens(steps: list[tuple[int, str, int]])
 # --- Places --------------------------------------------------------------------------------------
 
 
-def test_full_handshakes_take_no_place_of_those_that_resume() -> None:
+def test_a_flood_of_strangers_takes_no_place_of_those_that_are_known() -> None:
     places = HandshakePlaces()
     for number in range(256):
-        assert places.enter(f"10.0.0.{number}", Hall.FULL) is None
-    assert places.enter("192.0.2.1", Hall.FULL) is Refusal.BUSY
-    assert places.enter("192.0.2.1", Hall.RESUMING) is None
-    assert places.move("10.0.0.7", Hall.FULL, Hall.RESUMING) is None
-    assert places.enter("192.0.2.1", Hall.FULL) is None
+        assert places.enter(f"10.0.0.{number}", Hall.UNKNOWN) is None
+    assert places.enter("192.0.2.1", Hall.UNKNOWN) is Refusal.BUSY
+    assert places.enter("192.0.2.1", Hall.KNOWN) is None
+    places.leave("10.0.0.7", Hall.UNKNOWN)
+    assert places.enter("192.0.2.1", Hall.UNKNOWN) is None
 
 
 def test_a_source_has_eight_places() -> None:
     places = HandshakePlaces()
-    assert [places.enter(HOME, Hall.FULL) for _ in range(9)] == [None] * 8 + [Refusal.LIMIT]
-    assert places.enter(STRANGER, Hall.FULL) is None
-    places.leave(HOME, Hall.FULL)
-    assert places.enter(HOME, Hall.FULL) is None
+    assert [places.enter(HOME, Hall.UNKNOWN) for _ in range(9)] == [None] * 8 + [Refusal.LIMIT]
+    assert places.enter(STRANGER, Hall.UNKNOWN) is None
+    places.leave(HOME, Hall.UNKNOWN)
+    assert places.enter(HOME, Hall.UNKNOWN) is None
 
 
 MOVES = st.tuples(
-    st.sampled_from(["enter", "move", "leave"]),
-    st.sampled_from(["a", "b", "c"]),
-    st.sampled_from(Hall),
-    st.sampled_from(Hall),
+    st.sampled_from(["enter", "leave"]), st.sampled_from(["a", "b", "c"]), st.sampled_from(Hall)
 )
 
 
 @given(st.lists(MOVES, max_size=200))
-def test_places_are_those_of_a_list(steps: list[tuple[str, str, Hall, Hall]]) -> None:
+def test_places_are_those_of_a_list(steps: list[tuple[str, str, Hall]]) -> None:
     places, model = HandshakePlaces(PlaceLimits(4, 2)), list[tuple[str, Hall]]()
 
     def has_room(source: str, hall: Hall) -> bool:
         full = sum(other is hall for _, other in model) >= 4
         return not full and model.count((source, hall)) < 2
 
-    for kind, source, hall, other in steps:
+    for kind, source, hall in steps:
         if kind == "enter":
             expected = has_room(source, hall)
             assert (places.enter(source, hall) is None) == expected
             model += [(source, hall)] * expected
-        elif (source, hall) in model and kind == "leave":
+        elif (source, hall) in model:
             places.leave(source, hall)
             model.remove((source, hall))
-        elif (source, hall) in model:
-            expected = hall is other or has_room(source, other)
-            assert (places.move(source, hall, other) is None) == expected
-            if expected:
-                model.remove((source, hall))
-                model.append((source, other))
     for hall in Hall:
         assert places.total(hall) == sum(other is hall for _, other in model)
 

@@ -29,7 +29,7 @@ from ironmesh.errors import (
     MessageTooLargeError,
     RemoteProtocolError,
 )
-from ironmesh.node.legacy_wire import check_application_type
+from ironmesh.node.application_types import check_application_type
 from ironmesh.session.interface import PeerAlive, PeerClosing, PeerThrottled, UnitRefused
 from ironmesh.session.legacy import sealing
 from ironmesh.session.legacy.settings import (

@@ -35,13 +35,12 @@ A, B = identity(1).node_id, identity(2).node_id
     ],
 )
 def test_a_hello_tells_that_its_sender_speaks_the_native_wire(version: str, expected: bool) -> None:
-    assert is_talked_down(version, speaks_native=True) is expected
-    assert not is_talked_down(version, speaks_native=False)
+    assert is_talked_down(version) is expected
 
 
 @given(st.text(max_size=64))
 def test_no_stated_version_makes_trouble(version: str) -> None:
-    is_talked_down(version, speaks_native=True)
+    is_talked_down(version)
 
 
 def test_a_peer_once_seen_native_is_never_accepted_as_legacy_again() -> None:
@@ -49,7 +48,7 @@ def test_a_peer_once_seen_native_is_never_accepted_as_legacy_again() -> None:
     assert not book.pins[A].seen_native
     book = book.admit(NATIVE, at(1))
     assert book.pins[A].seen_native
-    for one in (LEGACY, replace(LEGACY, name="zoe"), replace(LEGACY, is_ours=False)):
+    for one in (LEGACY, replace(LEGACY, name="zoe")):
         verdict = book.judge(one)
         assert (verdict.standing, verdict.refusal) == (Standing.DOWNGRADED, Refusal.DOWNGRADED)
         assert "trust forget" in verdict.explain()
@@ -76,9 +75,8 @@ def test_a_legacy_peer_cannot_take_the_name_of_a_native_one() -> None:
 
 
 def test_a_new_legacy_peer_waits_for_its_fingerprint_to_be_confirmed() -> None:
-    assert first_state(LEGACY, speaks_native=False) is TrustState.TRUSTED
-    assert first_state(NATIVE, speaks_native=True) is TrustState.TRUSTED
-    state = first_state(LEGACY, speaks_native=True)
+    assert first_state(NATIVE) is TrustState.TRUSTED
+    state = first_state(LEGACY)
     assert state is TrustState.PENDING
     book = TrustBook().admit(LEGACY, at(0), state=state)
     assert (book.pins[A].state, book.pins[A].verified) == (TrustState.PENDING, False)

@@ -92,7 +92,6 @@ class LegacyChannel:
             peer=claim.node_id,
             peer_name=claim.name,
             wire=WireKind.LEGACY,
-            is_ours=False,
             protocol_version=claim.protocol_version,
             max_payload_bytes=MAX_PAYLOAD_BYTES,
             frames_per_second=PUBLISHED_FRAMES_PER_SECOND,
@@ -115,6 +114,11 @@ class LegacyChannel:
     def rekey_count(self) -> int:
         """Key changes in this session so far."""
         return self._rekey.count
+
+    @property
+    def is_truncated(self) -> bool:
+        """Never: published nodes hang up without a word, too."""
+        return False
 
     @property
     def next_timer(self) -> float | None:

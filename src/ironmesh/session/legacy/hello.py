@@ -84,7 +84,6 @@ def verify_hello(
         identity_public=identity_public,
         name=hello.name,
         protocol_version=hello.protocol_version,
-        is_ours=False,
     )
     return VerifiedHello(claim, session_key)
 

@@ -107,7 +107,6 @@ class NativeChannel:
             peer=claim.node_id,
             peer_name=claim.name,
             wire=WireKind.NATIVE,
-            is_ours=True,
             protocol_version=claim.protocol_version,
             max_payload_bytes=MAX_PAYLOAD_BYTES,
             piece_bytes=piece_bytes(max_record_bytes),
@@ -127,7 +126,7 @@ class NativeChannel:
 
     @property
     def is_truncated(self) -> bool:
-        """The peer has not said that its messages end: if the transport ends now, some may lack."""
+        """The peer has not said that its messages end."""
         return not self._has_peer_closed
 
     @property

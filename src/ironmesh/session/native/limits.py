@@ -27,5 +27,7 @@ REKEY_RECORDS: Final = 2**20
 REKEY_BYTES: Final = 2**30
 PATIENCE: Final = 2
 """The session ends when its keys are used for so many times what they are meant for."""
+MIN_PATIENCE_S: Final = 60.0
+"""How long a peer has at least to take part in a change of keys."""
 
 MAX_REASON_BYTES: Final = 256

@@ -87,7 +87,6 @@ def _claim_of(statement: Statement) -> PeerClaim:
         identity_public=statement.identity_public,
         name=statement.name,
         protocol_version=PROTOCOL_VERSION,
-        is_ours=True,
         wire=WireKind.NATIVE,
         statement=PeerStatement(statement.features, statement.record_sequence, statement.clock_ms),
     )

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from ironmesh.errors import RemoteProtocolError
-from ironmesh.session.native.limits import LATE_STARTER, PATIENCE, REKEY_BYTES, REKEY_RECORDS
+from ironmesh.session.native.limits import (
+    LATE_STARTER,
+    MIN_PATIENCE_S,
+    PATIENCE,
+    REKEY_BYTES,
+    REKEY_RECORDS,
+)
 from ironmesh.session.native.sealing import RecordReader, RecordWriter
 from ironmesh.types import Refusal
 
@@ -16,20 +22,21 @@ class Wear:
         is_late: leave it to the peer to start first.
     """
 
-    __slots__ = ("_interval_s", "_is_asked", "_late", "_since")
+    __slots__ = ("_asked", "_interval_s", "_late", "_since")
 
     def __init__(self, interval_s: float, *, is_late: bool) -> None:
         self._late = LATE_STARTER if is_late else 1.0
         self._interval_s = interval_s * self._late
         self._since: float | None = None
-        self._is_asked = False
+        self._asked: float | None = None
+        """When a change was first due."""
 
     @property
     def next_timer(self) -> float | None:
         """When `is_due` has something new to say."""
         if self._since is None or not self._interval_s:
             return None
-        return self._since + self._interval_s * (PATIENCE if self._is_asked else 1)
+        return self._since + self._interval_s if self._asked is None else self._worn_out_at()
 
     def use(self, mono: float) -> None:
         """A message went, or came."""
@@ -38,8 +45,7 @@ class Wear:
 
     def renew(self) -> None:
         """The keys are new."""
-        self._since = None
-        self._is_asked = False
+        self._since = self._asked = None
 
     def is_due(self, mono: float) -> bool:
         """Tell whether the keys have been in use for long enough.
@@ -49,10 +55,15 @@ class Wear:
         """
         if self._since is None or not self._interval_s or mono < self._since + self._interval_s:
             return False
-        if mono >= self._since + self._interval_s * PATIENCE:
+        if self._asked is None:
+            # A machine that slept asks as well, before it blames the peer.
+            self._asked = mono
+        elif mono >= self._worn_out_at():
             raise _worn_out()
-        self._is_asked = True
         return True
+
+    def _worn_out_at(self) -> float:
+        return (self._asked or 0.0) + max(self._interval_s, MIN_PATIENCE_S)
 
     def is_worn(self, writer: RecordWriter, reader: RecordReader) -> bool:
         """Tell whether the keys have done enough.

@@ -164,9 +164,29 @@ def test_a_peer_that_does_not_answer_a_change_is_left() -> None:
     received(bob, alice.seal([message()], NOW))
     for end in (alice, bob):
         end._liveness.hear(later(1400).mono)
+        end.on_timer(later(700))
         with pytest.raises(RemoteProtocolError) as caught:
             end.on_timer(later(1400))
         assert caught.value.reason is Refusal.LIMIT
+
+
+def test_a_machine_that_slept_asks_for_the_change_before_it_blames_the_peer() -> None:
+    alice, bob = pair(rekey_interval_s=600.0)
+    received(bob, alice.seal([message()], NOW))
+    for end in (alice, bob):
+        end._liveness.hear(later(5000).mono)
+        end.on_timer(later(5000))
+    exchange(alice, bob, later(5000))
+    assert alice.rekey_count == bob.rekey_count == 1
+
+
+def test_a_short_interval_still_leaves_the_peer_a_minute() -> None:
+    alice, bob = pair(rekey_interval_s=0.05)
+    received(bob, alice.seal([message()], NOW))
+    alice.on_timer(later(1))
+    alice.on_timer(later(60))
+    exchange(alice, bob, later(60))
+    assert alice.rekey_count == bob.rekey_count == 1
 
 
 @pytest.mark.parametrize("what", ["REKEY_RECORDS", "REKEY_BYTES"])

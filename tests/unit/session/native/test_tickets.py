@@ -9,13 +9,13 @@ from ironmesh.session.interface import PeerClaim
 from ironmesh.session.native import tickets as module
 from ironmesh.session.native.schedule import Role
 from ironmesh.session.native.tickets import CROSSING_S, Tickets
-from ironmesh.types import NodeId, Secret
+from ironmesh.types import NodeId, Secret, WireKind
 
 BOB = identity("bob").node_id
 
 
 def claim(node_id: NodeId = BOB) -> PeerClaim:
-    return PeerClaim(node_id, bytes(32), "bob", "ironmesh/5", is_ours=True)
+    return PeerClaim(node_id, bytes(32), "bob", "ironmesh/5", WireKind.NATIVE)
 
 
 def filled(*secrets: bytes, node_id: NodeId = BOB, expires: float = 100.0) -> Tickets:
