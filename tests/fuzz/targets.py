@@ -27,8 +27,8 @@ from ironmesh.trust.published import read_published
 from ironmesh.types import NodeId, Secret
 from ironmesh.wire import receipts
 from ironmesh.wire.legacy import control, frame, handshake, inner, mesh
+from ironmesh.wire.native import beacons, messages, records
 from ironmesh.wire.native import handshake as native
-from ironmesh.wire.native import messages, records
 
 VECTORS = Path(__file__).resolve().parents[2] / "spec" / "vectors"
 CORPUS = Path(__file__).with_name("corpus")
@@ -100,6 +100,7 @@ TARGETS: Mapping[str, Target] = {
     "native-header": Target(records.decode_header, WIRE),
     "native-record": Target(native_channel.open_record, ()),
     "native-signed": Target(native_channel.open_signed, ()),
+    "native-beacon": Target(beacons.decode_beacon, WIRE),
     "native-responder": Target(native_sessions.responder_hears, ()),
     "native-initiator": Target(native_sessions.initiator_hears, ()),
     "route-announce": Target(mesh.decode_route_announce, WIRE),
