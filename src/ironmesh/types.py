@@ -99,6 +99,20 @@ class MessageType(StrEnum):
     CONV = "CONV"
 
 
+class MeshType(StrEnum):
+    """What neighbours say to each other to make a mesh; only the native wire carries it."""
+
+    NODE_RECORDS = "NODE_RECORDS"
+    PARCEL = "PARCEL"
+    ROUTES = "ROUTES"
+    ROUTE_DIGEST = "ROUTE_DIGEST"
+    ROUTE_REQUEST = "ROUTE_REQUEST"
+    RECORD_REQUEST = "RECORD_REQUEST"
+    UNREACHABLE = "UNREACHABLE"
+    TRACE = "TRACE"
+    TRACE_REPLY = "TRACE_REPLY"
+
+
 class Message(msgspec.Struct, frozen=True, gc=False):
     """One message between two nodes, whatever wire carries it."""
 

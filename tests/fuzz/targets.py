@@ -27,7 +27,7 @@ from ironmesh.trust.published import read_published
 from ironmesh.types import NodeId, Secret
 from ironmesh.wire import receipts
 from ironmesh.wire.legacy import control, frame, handshake, inner, mesh
-from ironmesh.wire.native import beacons, messages, records
+from ironmesh.wire.native import beacons, messages, records, relaying
 from ironmesh.wire.native import handshake as native
 
 VECTORS = Path(__file__).resolve().parents[2] / "spec" / "vectors"
@@ -103,6 +103,10 @@ TARGETS: Mapping[str, Target] = {
     "native-beacon": Target(beacons.decode_beacon, WIRE),
     "native-responder": Target(native_sessions.responder_hears, ()),
     "native-initiator": Target(native_sessions.initiator_hears, ()),
+    "mesh-parcel-header": Target(relaying.decode_header, WIRE),
+    "mesh-unreachable": Target(relaying.decode_unreachable, WIRE),
+    "mesh-trace": Target(relaying.decode_trace, WIRE),
+    "mesh-trace-reply": Target(relaying.decode_trace_reply, WIRE),
     "route-announce": Target(mesh.decode_route_announce, WIRE),
     "route-unreachable": Target(mesh.decode_route_unreachable, WIRE),
     "capability-announce": Target(mesh.decode_capability_announce, WIRE),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ironmesh.errors import DeliveryError
-from ironmesh.types import MessageType
+from ironmesh.types import MeshType, MessageType
 from ironmesh.wire.legacy.constants import MAX_SENT_TYPE_CHARS
 from ironmesh.wire.legacy.control import CHANNEL_TYPES, MESH_TYPES
+
+_MESH_TYPES: Final = frozenset({MessageType.ACK, *MeshType})
+"""What nodes of ours say to each other."""
 
 
 def check_application_type(kind: str) -> None:
@@ -14,7 +19,7 @@ def check_application_type(kind: str) -> None:
     Raises:
         DeliveryError: it is reserved, empty, too long, or no text.
     """
-    if kind in CHANNEL_TYPES or kind in MESH_TYPES or kind == MessageType.ACK:
+    if kind in CHANNEL_TYPES or kind in MESH_TYPES or kind in _MESH_TYPES:
         raise DeliveryError(f"messages of type {kind} are the node's own", "use another type")
     is_text = not any("\ud800" <= character <= "\udfff" for character in kind)
     if not (is_text and 0 < len(kind) <= MAX_SENT_TYPE_CHARS):

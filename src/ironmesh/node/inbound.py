@@ -12,7 +12,7 @@ from ironmesh.node.mailroom import Mailroom
 from ironmesh.node.outgoing import Outgoing
 from ironmesh.observe.counters import Counters
 from ironmesh.trust.store import TrustStore
-from ironmesh.types import Message, MessageType, NodeId
+from ironmesh.types import MeshType, Message, MessageType, NodeId
 from ironmesh.wire.receipts import Floor, decode, is_live
 
 _NOT_FOR_APPLICATIONS: Final = frozenset(
@@ -20,6 +20,7 @@ _NOT_FOR_APPLICATIONS: Final = frozenset(
         MessageType.ROUTE_ANNOUNCE,
         MessageType.ROUTE_UNREACHABLE,
         MessageType.REVOCATION,
+        *MeshType,
     }
 )
 """The mesh consumes these; they never reach a handler."""

@@ -34,6 +34,7 @@ from ironmesh.session.native.wear import Wear
 from ironmesh.types import (
     Instant,
     LinkInfo,
+    MeshType,
     Message,
     Random,
     Refusal,
@@ -45,7 +46,7 @@ from ironmesh.wire.native.records import MAX_RECORD_BYTES, Direction
 from ironmesh.wire.native.registry import ControlType
 
 _UNSIGNED: Final = frozenset({ControlType.PING, ControlType.PONG, ControlType.PAD})
-"""A record that holds nothing else needs no signature."""
+"""A record that holds nothing else, but for parcels, needs no signature."""
 _FIRST_OF_RESPONDER: Final = frozenset({ControlType.READY, ControlType.CLOSE})
 _KEY_CHANGES: Final = frozenset(
     {ControlType.KEY_UPDATE, ControlType.KEY_ANSWER, ControlType.KEY_UPDATED}
@@ -288,9 +289,7 @@ class NativeChannel:
 
     def _check_place(self, items: list[Message | Control], *, is_signed: bool) -> None:
         """Accept what a record holds, given its signature and what came before it."""
-        if not is_signed and any(
-            isinstance(item, Message) or item.kind not in _UNSIGNED for item in items
-        ):
+        if not is_signed and not all(map(_needs_no_signature, items)):
             raise RemoteProtocolError(Refusal.UNSIGNED, "messages that the peer did not sign")
         if self._is_ready:
             return
@@ -342,6 +341,11 @@ class NativeChannel:
     def _drop_reader(self) -> None:
         self._reader = None
         self._chunks.forget()
+
+
+def _needs_no_signature(item: Message | Control) -> bool:
+    """Tell whether it may stand in a record that is not signed: parcels bear a signature."""
+    return item.type == MeshType.PARCEL if isinstance(item, Message) else item.kind in _UNSIGNED
 
 
 def _reason_of(body: bytes) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 from ironmesh.session.interface import Piece
 from ironmesh.session.native.limits import PACK_BYTES, PACK_MESSAGES
 from ironmesh.session.native.sealing import RecordWriter
-from ironmesh.types import Message, Secret, Unit
+from ironmesh.types import MeshType, Message, Secret, Unit
 from ironmesh.wire.native.messages import (
     FLAG_FIRST,
     MAX_VARINT_BYTES,
@@ -61,7 +61,7 @@ class Packer:
         if len(payload) > PACK_BYTES or len(prefix) + len(payload) > self._capacity:
             self.put_piece(Piece(message, 0, len(payload)))
         else:
-            self._put(prefix, payload)
+            self._put(prefix, payload, is_signed=message.type != MeshType.PARCEL)
 
     def put_piece(self, piece: Piece) -> None:
         """Add a part of a message, in as many chunks as it needs."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from ironmesh.types import MessageType
+from ironmesh.types import MeshType, MessageType
 
 NAMED: Final = 0
 """A type that has no number: its name follows the flags."""
@@ -48,8 +48,17 @@ MESH_TYPES: Final = {
     19: MessageType.ROUTE_ANNOUNCE.value,
     20: MessageType.ROUTE_UNREACHABLE.value,
     21: MessageType.REVOCATION.value,
+    22: MeshType.NODE_RECORDS.value,
+    23: MeshType.PARCEL.value,
+    24: MeshType.ROUTES.value,
+    25: MeshType.ROUTE_DIGEST.value,
+    26: MeshType.ROUTE_REQUEST.value,
+    27: MeshType.RECORD_REQUEST.value,
+    28: MeshType.UNREACHABLE.value,
+    29: MeshType.TRACE.value,
+    30: MeshType.TRACE_REPLY.value,
 }
-"""16 is RECEIPT: `ironmesh.wire.receipts`. 22 (node record) and 23 (parcel) are set aside."""
+"""16 is RECEIPT: `ironmesh.wire.receipts`."""
 
 APPLICATION_TYPES: Final = {
     64: MessageType.MSG.value,

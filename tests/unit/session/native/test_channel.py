@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ from tests.support.native_channel import (
 from ironmesh.errors import LocalProtocolError, MessageTooLargeError, RemoteProtocolError
 from ironmesh.session.interface import PeerAlive, PeerClosing, PeerReady, UnitRefused
 from ironmesh.session.native.limits import MAX_PAYLOAD_BYTES
-from ironmesh.types import PRIORITIES, Message, MessageId, NodeId, Refusal, WireKind
+from ironmesh.types import PRIORITIES, MeshType, Message, MessageId, NodeId, Refusal, WireKind
 from ironmesh.wire.native.messages import encode_control, encode_prefix
 from ironmesh.wire.native.registry import ControlType
 
@@ -234,6 +235,7 @@ def test_who_holds_only_the_keys_of_a_session_cannot_write_in_it() -> None:
         encode_control(ControlType.CHUNK, b"x"),
         encode_control(ControlType.PING, b"1234") + encoded(message()),
         bytes((16, 0, 1)) + b"x",
+        bytes((23, 0, 1)) + b"x" + bytes((28, 0, 1)) + b"x",
     ],
 )
 def test_what_matters_must_be_signed(said: bytes) -> None:
@@ -244,6 +246,17 @@ def test_pings_and_padding_need_no_signature() -> None:
     said = encode_control(ControlType.PING, b"1234") + encode_control(ControlType.PAD, bytes(99))
     opened = fresh()[1].open(forger(ALICE).seal(said, is_signed=False), NOW)
     assert (opened.messages, opened.events) == ([], [])
+
+
+def test_a_record_of_parcels_is_not_signed_and_one_that_holds_more_is() -> None:
+    parcel = msgspec.structs.replace(message(), type=MeshType.PARCEL, payload=bytes(200))
+    alice, bob = fresh()
+    (alone,) = alice.seal([parcel], NOW)
+    (together,) = alice.seal([parcel, message()], NOW)
+    assert len(alone) < 22 + 4 + 200 + 10
+    assert (alone[0], together[0]) == (0x50, 0x51)
+    assert [said.type for said in bob.open(alone, NOW).messages] == ["PARCEL"]
+    assert [said.type for said in bob.open(together, NOW).messages] == ["PARCEL", "MSG"]
 
 
 @pytest.mark.parametrize(
