@@ -155,6 +155,16 @@ class Link:
         return self._channel.link.peer
 
     @property
+    def can_confirm(self) -> bool:
+        """The peer sends receipts."""
+        return self.info.is_ours
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """The largest payload that one message may have."""
+        return self.info.max_payload_bytes
+
+    @property
     def connection_info(self) -> ConnectionInfo:
         """Where it leads and how."""
         return self._connection.info

@@ -27,10 +27,9 @@ from ironmesh.errors import NotRunningError, StoreError
 from ironmesh.node.clock import Clock
 from ironmesh.node.events import EventBus, MessageSettled
 from ironmesh.node.journal import Journal
-from ironmesh.node.link import Link
-from ironmesh.node.linktable import LinkTable
 from ironmesh.node.saving import Saver
 from ironmesh.node.supervisor import TaskSupervisor
+from ironmesh.node.ways import Way, Ways
 from ironmesh.observe.counters import Counters
 from ironmesh.types import Message, MessageId, MessagePriority, MessageType, NodeId
 from ironmesh.wire.receipts import Item, Receipt, encode, is_live, share_out
@@ -59,7 +58,7 @@ class Outgoing:
         outbox: Outbox,
         store: DeliveryStore,
         *,
-        links: LinkTable,
+        ways: Ways,
         make_live: MakeLive,
         tasks: TaskSupervisor,
         clock: Clock,
@@ -69,7 +68,9 @@ class Outgoing:
     ) -> None:
         self._outbox = outbox
         self._store = store
-        self._links = links
+        self._ways = ways
+        self._in_use: dict[NodeId, Way] = {}
+        """By which way the messages of each destination go."""
         self._make_live = make_live
         self._tasks = tasks
         self._clock = clock
@@ -174,19 +175,24 @@ class Outgoing:
         """Let messages go again now."""
         self._run(self._outbox.retry(ids, self._clock.now()))
 
-    # --- Links -------------------------------------------------------------------------------
+    # --- Ways --------------------------------------------------------------------------------
 
-    def link_up(self, link: Link) -> None:
-        """A link carries a peer's messages from now on."""
-        info = link.info
+    def way_changed(self, destination: NodeId) -> None:
+        """Another way may lead to a destination from now on, or none."""
+        way = self._ways.get(destination)
+        if way is self._in_use.get(destination):
+            return
+        if way is None:
+            del self._in_use[destination]
+            self._outbox.link_down(destination)
+            self._arm()
+            return
+        self._in_use[destination] = way
         self._run(
-            self._outbox.link_up(link.peer, info.is_ours, info.max_payload_bytes, self._clock.now())
+            self._outbox.link_up(
+                destination, way.can_confirm, way.max_payload_bytes, self._clock.now()
+            )
         )
-
-    def link_down(self, peer: NodeId) -> None:
-        """No link leads to a peer any more."""
-        self._outbox.link_down(peer)
-        self._arm()
 
     def written(self, messages: Sequence[Message]) -> None:
         """A link's transport has these messages."""
@@ -199,10 +205,10 @@ class Outgoing:
         self._run(self._outbox.receipt(peer, receipt, self._clock.now()))
 
     def tell(self, peer: NodeId, items: Sequence[Item]) -> None:
-        """Send receipts and floors to a peer of ours that is online; else they are moot."""
-        link = self._links.get(peer)
-        if link is not None and link.is_usable:
-            link.enqueue(
+        """Send receipts and floors to a node of ours that can be reached; else they are moot."""
+        way = self._ways.get(peer)
+        if way is not None and way.can_confirm:
+            way.enqueue(
                 [
                     self._make_live(peer, MessageType.ACK, payload, MessagePriority.CRITICAL)
                     for payload in map(encode, share_out(items))
@@ -215,9 +221,9 @@ class Outgoing:
         for action in actions:
             match action:
                 case Transmit(peer, messages):
-                    link = self._links.get(peer)
-                    if link is not None and link.is_usable:
-                        link.enqueue(messages)
+                    way = self._in_use.get(peer)
+                    if way is not None and way.is_usable:
+                        way.enqueue(messages)
                 case Settled():
                     self._settled(action)
                 case Commit(ops, ids):

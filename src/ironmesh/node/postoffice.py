@@ -22,6 +22,7 @@ from ironmesh.node.mailroom import Mailroom
 from ironmesh.node.outbound import LiveMessages, Outbound
 from ironmesh.node.outgoing import Outgoing
 from ironmesh.node.supervisor import TaskSupervisor
+from ironmesh.node.ways import Ways
 from ironmesh.observe.counters import Counters
 from ironmesh.session.native.limits import MAX_PAYLOAD_BYTES
 from ironmesh.trust.store import TrustStore
@@ -55,10 +56,11 @@ class PostOffice:
         self.capabilities = CapabilityExchange(
             own_id, capabilities, links=links, counters=counters, make_message=live.make
         )
+        self.ways = Ways(links)
         self.outgoing = Outgoing(
             Outbox(own_id, random),
             store,
-            links=links,
+            ways=self.ways,
             make_live=live.make,
             tasks=tasks,
             clock=clock,

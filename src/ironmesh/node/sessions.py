@@ -192,7 +192,7 @@ class Sessions:
 
     def _bring_up(self, link: Link) -> None:
         self._capabilities.link_up(link)
-        self._outgoing.link_up(link)
+        self._outgoing.way_changed(link.peer)
 
     def _announce(self, link: Link) -> None:
         is_new = link.peer in self._newcomers
@@ -232,7 +232,7 @@ class Sessions:
         if heir is not None:
             self._bring_up(heir)
         elif was_online:
-            self._outgoing.link_down(link.peer)
+            self._outgoing.way_changed(link.peer)
             self._capabilities.link_down(link.peer)
             self._say_farewell(link, reason)
 

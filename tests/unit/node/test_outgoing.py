@@ -21,6 +21,7 @@ from ironmesh.node.linktable import LinkTable
 from ironmesh.node.outbound import LiveMessages
 from ironmesh.node.outgoing import Outgoing
 from ironmesh.node.supervisor import TaskSupervisor
+from ironmesh.node.ways import Ways
 from ironmesh.observe.counters import Counters
 from ironmesh.types import Message, MessageId, NodeId
 from ironmesh.wire.receipts import MAX_IDS, Receipt, Verdict, decode
@@ -30,6 +31,8 @@ class FakeLink:
     """Keeps what it is to carry."""
 
     is_usable = True
+    can_confirm = True
+    max_payload_bytes = 1024
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -49,7 +52,7 @@ class Office:
         self.outgoing = Outgoing(
             Outbox(ALICE, bytes),
             self.store,
-            links=self.links,
+            ways=Ways(self.links),
             make_live=LiveMessages(ALICE, clock, bytes).make,
             tasks=self.tasks,
             clock=clock,
