@@ -94,6 +94,20 @@ MUTATIONS = (
     ),
     Mutation(
         "A2",
+        _NATIVE + "initiator.py",
+        "refusal = None if self._guess is None else self._guess.may_be_given()",
+        "refusal = None",
+        "a2_dials",
+    ),
+    Mutation(
+        "A2",
+        _NATIVE + "initiator.py",
+        "                self._guess.was_wrong()\n",
+        "                self._guess.may_be_given()\n",
+        "a2_dials or a2_who_cannot",
+    ),
+    Mutation(
+        "A2",
         "node/wires.py",
         "        if self._legacy is None:\n            raise HandshakeError(",
         "        if not self._gate:\n            raise HandshakeError(",
@@ -174,14 +188,21 @@ MUTATIONS = (
         "node/welcome.py",
         "if expected is not None and claim.node_id != expected:",
         "if expected is not None and claim.node_id == '':",
-        "a6_who_answers",
+        "a6_who_answers or a6_another",
         (
             (
-                _NATIVE + "proof.py",
+                "session/interface.py",
                 "if expected is not None and claim.node_id != expected:",
                 "if expected is not None and claim.node_id == '':",
             ),
         ),
+    ),
+    Mutation(
+        "A6",
+        "node/dialer.py",
+        "dialled = Dialled(target.node_id, guess, target.is_given)",
+        "dialled = Dialled(None, guess, target.is_given)",
+        "a6_another",
     ),
     Mutation(
         "A7",
@@ -214,8 +235,8 @@ MUTATIONS = (
     Mutation(
         "A8",
         "node/link.py",
-        "is_cut = self.info.wire is WireKind.NATIVE and not self._has_peer_left",
-        "is_cut = False",
+        "if self._channel.is_truncated else error.what",
+        "if self._channel is None else error.what",
         "a8_an_end",
     ),
     Mutation(
@@ -270,15 +291,15 @@ MUTATIONS = (
     Mutation(
         "A10",
         "node/welcome.py",
-        "if is_talked_down(claim.protocol_version, speaks_native=True):",
-        "if is_talked_down(claim.protocol_version, speaks_native=False):",
+        "if is_talked_down(claim.protocol_version):",
+        "if is_talked_down(''):",
         "a10_two or a10_a_native",
     ),
     Mutation(
         "A10",
         "node/entrance.py",
-        "state=first_state(claim, speaks_native=True)",
-        "state=first_state(claim, speaks_native=False)",
+        "self._trust.admit(claim, now, state=first_state(claim))",
+        "self._trust.admit(claim, now)",
         "a10_a_new_peer or a1_on",
     ),
     Mutation(
@@ -300,7 +321,7 @@ MUTATIONS = (
         "node/door.py",
         "        if self._totals[hall] >= self._limits.per_hall:\n",
         "        if self._totals[hall] < 0:\n",
-        "a15_thousands",
+        "a15_hundreds",
     ),
     Mutation(
         "A15",

@@ -201,6 +201,27 @@ async def test_a2_who_cannot_prove_it_when_dialled_is_dialled_ever_more_rarely(
             clock.advance(1.5)
 
 
+async def test_a2_dials_of_one_address_at_once_give_away_one_guess(nodes: Nodes) -> None:
+    alice = await nodes.start("alice", clock=MovableClock(), **PLAIN)
+    dials = 6
+    waiting = asyncio.Barrier(dials)
+    heard: list[Unit] = []
+
+    async def guess_when_all_have_dialled(near: Peer) -> None:
+        machine = answering(party("bob", passphrase=WRONG))
+        answer = machine.receive(await near.hear(), CLOCK.now())
+        await waiting.wait()
+        await near.say(*answer)
+        heard.extend((await near.hear_end())[0])
+
+    async with dialled(guess_when_all_have_dialled) as endpoint:
+        refusals = await asyncio.gather(*(refusal_of_dial(alice, endpoint) for _ in range(dials)))
+    assert sorted(refusals) == [Refusal.AUTH_FAILED, *[Refusal.BUSY] * (dials - 1)]
+    assert heard == []
+    assert alice.node.counters["refused.auth_failed"] == 1
+    assert alice.node.counters["refused.busy"] == dials - 1
+
+
 # --- The 0.8 wire --------------------------------------------------------------------------------
 
 

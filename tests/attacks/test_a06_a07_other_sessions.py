@@ -116,6 +116,24 @@ async def test_a6_who_answers_in_the_place_of_another_is_refused(nodes: Nodes) -
     assert alice.node.trust.list_pins() == []
 
 
+async def test_a6_another_node_that_answers_where_a_peer_was_dialled_is_refused(
+    nodes: Nodes,
+) -> None:
+    alice, bob = await nodes.pair(**PLAIN)
+    await bob.node.stop()
+    await alice.offline(bob.known_id)
+    carol = await nodes.start("carol", port=bob.port, **PLAIN)
+    refused = await alice.refused(Refusal.UNEXPECTED_IDENTITY)
+    assert (refused.name, refused.node_id) == ("carol", carol.id)
+    assert "TOFU_MISMATCH" in alice.audited()
+    assert alice.node.counters["refused.unexpected_identity"] >= 1
+    assert carol.flaps() == [], "carol does not learn who dialled bob"
+    await alice.node.send("bob", b"for bob alone")
+    again = await nodes.again(bob, port=0)
+    await again.dial(alice)
+    assert await again.has_received(1) == ["for bob alone"]
+
+
 async def test_a6_a_message_for_a_peer_is_not_given_to_who_answers_at_its_address(
     nodes: Nodes,
 ) -> None:
@@ -125,7 +143,7 @@ async def test_a6_a_message_for_a_peer_is_not_given_to_who_answers_at_its_addres
     await alice.offline(bob_id)
     await alice.node.send("bob", b"for bob alone")
     carol = await nodes.start("carol", port=port, **PLAIN)
-    await alice.online(carol)
+    await alice.dial(carol)
     await alice.node.send("carol", b"for carol")
     assert await carol.has_received(1) == ["for carol"]
     assert alice.node.outgoing.count(bob_id) == 1

@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from ironmesh.node.clock import Clock
+from ironmesh.types import Refusal
+
 FIRST_PAUSE_S: Final = 5.0
 MAX_PAUSE_S: Final = 3600.0
 ANNOUNCED_PAUSE_S: Final = 60.0
@@ -30,8 +33,8 @@ class _Failures:
 class DialGuesses:
     """Remembers the addresses whose answer did not open; `now` is monotonic seconds.
 
-    Ask `wait_s` before dialling, and again right before the peer's answer is given to the
-    handshake: of several dials under way at once, one may fail meanwhile.
+    Ask `wait_s` before dialling; a `DialGuess` asks again right before the peer's answer is opened,
+    for of several dials under way at once one may fail meanwhile.
 
     Source: docs/protocol.md, "The door".
 
@@ -81,3 +84,35 @@ class DialGuesses:
     def _weight(self, address: str) -> tuple[bool, int]:
         failures = self._failures[address]
         return not failures.is_announced, failures.count
+
+
+class DialGuess:
+    """What one dial may give away, while it shakes hands; implements `Guess`.
+
+    Args:
+        address: as it is dialled.
+        is_announced: only an announcement gave it, not the operator.
+    """
+
+    def __init__(
+        self, guesses: DialGuesses, address: str, clock: Clock, *, is_announced: bool
+    ) -> None:
+        self._guesses = guesses
+        self._address = address
+        self._clock = clock
+        self._is_announced = is_announced
+
+    def may_be_given(self) -> Refusal | None:
+        """Return BUSY while the address rests."""
+        now = self._clock.now().mono
+        rest_s = self._guesses.wait_s(self._address, now, is_announced=self._is_announced)
+        return Refusal.BUSY if rest_s else None
+
+    def was_wrong(self) -> None:
+        """The answer did not open: the address rests."""
+        now = self._clock.now().mono
+        self._guesses.failed(self._address, now, is_announced=self._is_announced)
+
+    def was_right(self) -> None:
+        """Who answers at this address knows the passphrase."""
+        self._guesses.proved(self._address)

@@ -11,10 +11,10 @@ from ironmesh.discovery.record import FoundPeer
 from ironmesh.errors import ConnectError, ConnectFailure, HandshakeError
 from ironmesh.node.backoff import CONNECT_BASE_S, REFUSED_BASE_S, pause_s
 from ironmesh.node.clock import Clock
-from ironmesh.node.dial_guesses import DialGuesses
+from ironmesh.node.dial_guesses import DialGuess, DialGuesses
 from ironmesh.node.entrance import AlreadyConnectedError, Dialled
 from ironmesh.node.events import EventBus, Notice, PeerDiscovered
-from ironmesh.node.handshaking import HungUpError, refused_by
+from ironmesh.node.handshaking import refused_by
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.ports import Transport
@@ -22,8 +22,9 @@ from ironmesh.node.sessions import Sessions
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.target import Target
 from ironmesh.node.wires import SUBPROTOCOLS
+from ironmesh.session.interface import ClaimRefusedError
 from ironmesh.transport.interface import Connection
-from ironmesh.types import Endpoint, Random, Refusal, WireKind
+from ironmesh.types import Endpoint, NodeId, Random, Refusal, WireKind
 
 _log = logging.getLogger("ironmesh.node")
 
@@ -94,9 +95,12 @@ class Dialer:
         """
         target = Target(str(endpoint), (endpoint,))
         link = await self._dial_once(target)
-        if endpoint not in self._by_endpoint:
-            self._by_endpoint[endpoint] = target
+        known = self._by_endpoint.setdefault(endpoint, target)
+        if known is target:
             self._start(target, link)
+        elif known.node_id != link.peer:
+            known.node_id = link.peer
+            known.poked.set()
         return link
 
     async def _dial_once(self, target: Target) -> Link:
@@ -136,6 +140,7 @@ class Dialer:
                 str(peer.endpoints[0]),
                 peer.endpoints,
                 found=peer,
+                key=peer.key,
                 wait_for_call_s=NATIVE_WAIT_FOR_CALL_S if waits else 0.0,
             )
             self._found[peer.key] = target
@@ -153,11 +158,18 @@ class Dialer:
         Without one it is not dialled any more: a label lives as long as its node runs, and a node
         that comes back is found again.
         """
-        target = self._found.get(key)
-        if target is not None:
-            _log.debug("%s is no longer announced", target.label)
-            target.is_announced = False
-            target.poked.set()
+        for target in self._found.values():
+            if target.found is not None and target.found.key == key:
+                _log.debug("%s is no longer announced", target.label)
+                target.is_announced = False
+                target.poked.set()
+
+    def forget(self, node_id: NodeId) -> None:
+        """This peer is no longer known: whoever answers where it did may be a new one."""
+        for target in self._targets():
+            if target.node_id == node_id:
+                target.node_id = None
+                target.poked.set()
 
     def _tell_denied(self, peer: FoundPeer) -> None:
         name = peer.name or "NAME"
@@ -211,8 +223,7 @@ class Dialer:
                 await self._keep(target, other)
             elif not await self._try(target):
                 break
-        if target.found is not None:
-            self._found.pop(target.found.key, None)
+        self._found.pop(target.key, None)
 
     async def _try(self, target: Target) -> bool:
         """Dial, and stay while the session lasts; False if this peer is not wanted."""
@@ -236,14 +247,19 @@ class Dialer:
         """Tell whether an announcement led to somebody whom we do not want a session with."""
         if target.found is None or error.reason not in (Refusal.NOT_ALLOWED, Refusal.SELF):
             return False
+        if target.node_id is not None:
+            # Of its label more is known: that an address leads elsewhere, says nothing of it.
+            return error.reason is Refusal.NOT_ALLOWED
         self._policy.unlisted(target.found.label)
         return True
 
     async def _keep(self, target: Target, link: Link) -> None:
         """Wait while the session lasts, then a little, so that two ends do not chase each other."""
-        target.node_id = link.peer
+        known, target.node_id = target.node_id, link.peer
         await link.wait_ended()
         if not link.was_confirmed:
+            if not self._links.is_online(link.peer):
+                target.node_id = known  # it never was a session
             self._tell_refused(target, link)
             await self._pause_after_failure(target, REFUSED_BASE_S)
             return
@@ -278,11 +294,37 @@ class Dialer:
             except HandshakeError as refusal:
                 if refusal.reason not in _SOMEBODY_ELSE:
                     raise
+                self._note_where(target, endpoint, refusal)
                 error = refusal
             else:
-                target.answered_at = endpoint
+                target.answered(endpoint)
                 return link
         raise error or ConnectError(f"no address of {target.label} is known")
+
+    def _note_where(self, target: Target, endpoint: Endpoint, refusal: HandshakeError) -> None:
+        """Addresses move: who answered in another's place may be whom another target is about."""
+        if refusal.reason is not Refusal.UNEXPECTED_IDENTITY:
+            return
+        if not isinstance(refusal, ClaimRefusedError):
+            return
+        peer = refusal.claim.node_id
+        other = next((each for each in self._targets() if each.node_id == peer), None)
+        if other is not None:
+            if not self._links.is_online(peer):
+                other.seen_at(endpoint)
+        elif target.found is not None and endpoint != target.answered_at:
+            self._part(target.found, endpoint, peer)
+
+    def _part(self, found: FoundPeer, endpoint: Endpoint, peer: NodeId) -> None:
+        """Two nodes answer under one label: look for this one as well, at its address."""
+        key = f"{found.key} {peer}"
+        if len(self._found) < MAX_FOUND_TARGETS and key not in self._found:
+            target = Target(str(endpoint), (endpoint,), found=found, node_id=peer, key=key)
+            self._found[key] = target
+            self._start(target)
+
+    def _targets(self) -> list[Target]:
+        return [*self._by_endpoint.values(), *self._found.values()]
 
     async def _dial_endpoint(self, target: Target, endpoint: Endpoint) -> Link:
         address = str(endpoint)
@@ -311,18 +353,10 @@ class Dialer:
         raise error or ConnectError(f"{target.label} cannot be dialled")
 
     async def _open(self, target: Target, connection: Connection, address: str) -> Link:
-        dialled = Dialled(known=target.node_id, is_given=target.is_given)
-        try:
-            link = await self._sessions.open(connection, dialled)
-        except HungUpError:
-            raise  # whatever its close code says, no guess was given away
-        except HandshakeError as error:
-            if error.reason is Refusal.AUTH_FAILED and connection.info.subprotocol:
-                self._guesses.failed(
-                    address, self._clock.now().mono, is_announced=not target.is_given
-                )
-            raise
-        self._guesses.proved(address)
+        guess = DialGuess(self._guesses, address, self._clock, is_announced=not target.is_given)
+        dialled = Dialled(target.node_id, guess, target.is_given)
+        link = await self._sessions.open(connection, dialled)
+        guess.was_right()
         return link
 
     def _schemes(self, target: Target) -> tuple[bool, ...]:

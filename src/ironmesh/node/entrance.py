@@ -12,12 +12,13 @@ from ironmesh.errors import ConnectionClosed, HandshakeError, TrustFileError
 from ironmesh.node.arbitration import SessionFacts
 from ironmesh.node.books import Books
 from ironmesh.node.clock import Clock
+from ironmesh.node.dial_guesses import DialGuess
 from ironmesh.node.gate import Gate, Visit
 from ironmesh.node.handshaking import NORMAL_CLOSURE, shake_hands
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.refusals import RefusedPeer
 from ironmesh.node.welcome import Turned, Welcome
-from ironmesh.session.interface import Handshake, PeerClaim
+from ironmesh.session.interface import ClaimRefusedError, Handshake, PeerClaim
 from ironmesh.transport.interface import Connection, ConnectionInfo
 from ironmesh.trust.book import Standing, Verdict, first_state
 from ironmesh.trust.store import TrustStore
@@ -44,9 +45,9 @@ class Dialled:
     """What is known of whom a connection was dialled for."""
 
     expected: NodeId | None = None
-    """The id that must answer; None = any."""
-    known: NodeId | None = None
-    """Who answered there last."""
+    """Who must answer, and may resume an earlier session; None = any."""
+    guess: DialGuess | None = None
+    """Rations what opening an answer gives away; None: no ration."""
     is_given: bool = True
     """The operator gave the address; otherwise somebody announced it."""
 
@@ -101,12 +102,14 @@ class Entrance:
         try:
             self._check_open()
             machine = make()
-            claim = await shake_hands(connection, machine, self._clock)
+            claim = await self._shake(connection, machine)
             if isinstance(way, Visit):
                 way.proved()
             who = RefusedPeer(who.remote, who.is_outgoing, claim)
             return machine, claim, self._judge(connection.info, claim, way)
         except HandshakeError as error:
+            if isinstance(error, ClaimRefusedError):
+                who = RefusedPeer(who.remote, who.is_outgoing, error.claim)
             await self._turn_away(connection, machine, who, error)
             raise
         except TrustFileError as error:
@@ -115,6 +118,18 @@ class Entrance:
             raise refused from error
         finally:
             self._shaking.discard(connection)
+
+    async def _shake(self, connection: Connection, machine: Handshake) -> PeerClaim:
+        try:
+            return await shake_hands(connection, machine, self._clock)
+        except ClaimRefusedError as error:
+            verdict = self._trust.judge(error.claim)
+            if verdict.standing is Standing.IDENTITY_CHANGED:
+                # The name that we know, with another key: that says more than the address does.
+                raise ClaimRefusedError(
+                    Refusal.IDENTITY_CHANGED, verdict.explain(), claim=error.claim
+                ) from error
+            raise
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -157,7 +172,7 @@ class Entrance:
         expected = way.expected if isinstance(way, Dialled) else None
         judged = self._welcome.judge(claim, info, expected)
         if isinstance(judged, Turned):
-            raise HandshakeError(judged.reason, judged.detail)
+            raise ClaimRefusedError(judged.reason, judged.detail, claim=claim)
         facts = SessionFacts(info.is_outgoing, now.mono, claim.is_ours)
         # An announcement does not say whose it is: that a session is up, shows only now.
         is_again = isinstance(way, Dialled) and not way.is_given and self._links.get(claim.node_id)

@@ -65,7 +65,11 @@ class NativeWire:
     def client(self, connection: ConnectionInfo, dialled: Dialled) -> Handshake:
         """Return the dialling side of a handshake; it resumes if the peer left a ticket."""
         return InitiatorHandshake(
-            self._current, _negotiated(connection), dialled.expected, resume=dialled.known
+            self._current,
+            _negotiated(connection),
+            dialled.expected,
+            resume=dialled.expected,
+            guess=dialled.guess,
         )
 
     def server(self, connection: ConnectionInfo, visit: Visit) -> Handshake:

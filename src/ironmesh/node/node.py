@@ -460,7 +460,7 @@ class Node:
         """Remove a pin, so that the next contact is a first one; see `TrustStore.forget`."""
         parts = self._running()
         pin = parts.trust.forget(who)
-        parts.wires.forget(pin.node_id)
+        self._forget(parts, pin.node_id)
         parts.journal.record(AuditEvent.PIN_FORGOTTEN, node_id=pin.node_id, name=pin.name)
         return pin
 
@@ -469,11 +469,16 @@ class Node:
         parts = self._running()
         node_id = NodeId(who) if is_node_id(who) else parts.trust.get(who).node_id
         parts.trust.revoke(node_id, self.node_id, self._clock.now(), reason)
-        parts.wires.forget(node_id)
+        self._forget(parts, node_id)
         parts.journal.record(AuditEvent.PEER_REVOKED, node_id=node_id, reason=reason)
         for link in parts.links.of_peer(node_id):
             link.close_soon("revoked", is_listening=False)
         return node_id
+
+    @staticmethod
+    def _forget(parts: Parts, node_id: NodeId) -> None:
+        parts.wires.forget(node_id)
+        parts.dialer.forget(node_id)
 
     # --- What the transport tells ------------------------------------------------------------
 

@@ -26,7 +26,7 @@ class Target:
     wait_for_call_s: float = 0.0
     """How long to wait for its call before dialling it; 0 = we dial."""
     node_id: NodeId | None = None
-    """Who answered last; None: nobody has."""
+    """Whom it is about: who answered first; None: nobody has, so anybody may."""
     uses_tls: bool = True
     """What worked last."""
     failures: int = 0
@@ -40,6 +40,9 @@ class Target:
     """Discovery sees it; or the operator gave its address."""
     poked: asyncio.Event = field(default_factory=asyncio.Event)
     """Something changed: try now."""
+
+    key: str = ""
+    """What it is known by among those that were found."""
 
     @property
     def is_given(self) -> bool:
@@ -60,6 +63,18 @@ class Target:
             self.endpoints = (*announced[:MAX_ANNOUNCED_ADDRESSES], *kept)[:MAX_ADDRESSES]
             self.first = 0
         return is_news
+
+    def answered(self, endpoint: Endpoint) -> None:
+        """There is a session with it at this address, which is tried first from now on."""
+        self.answered_at = endpoint
+        if endpoint in self.endpoints:
+            self.first = self.endpoints.index(endpoint)
+
+    def seen_at(self, endpoint: Endpoint) -> None:
+        """Its peer proved to be where somebody else was dialled: try there, too, and now."""
+        if endpoint not in self.endpoints:
+            self.endpoints = (*self.endpoints[: MAX_ADDRESSES - 1], endpoint)
+            self.poked.set()
 
     def in_turn(self) -> tuple[Endpoint, ...]:
         """Return its addresses in the order in which they are tried."""

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from ironmesh.errors import HandshakeError
 from ironmesh.types import Instant, LinkInfo, Message, NodeId, Refusal, Unit, WireKind
 
 
@@ -56,6 +57,34 @@ class PeerClaim:
     def is_ours(self) -> bool:
         """The peer runs this implementation: none other speaks the native wire."""
         return self.wire is WireKind.NATIVE
+
+
+class ClaimRefusedError(HandshakeError):
+    """The peer proved who it is, and may not stay.
+
+    Args:
+        claim: what it proved and said.
+    """
+
+    def __init__(self, reason: Refusal, what: str, fix: str = "", *, claim: PeerClaim) -> None:
+        self.claim = claim
+        super().__init__(reason, what, fix)
+
+
+def check_expected(claim: PeerClaim, expected: NodeId | None) -> None:
+    """Refuse a verified peer that is not the one that was dialled.
+
+    Raises:
+        ClaimRefusedError: UNEXPECTED_IDENTITY.
+    """
+    if expected is not None and claim.node_id != expected:
+        raise ClaimRefusedError(
+            Refusal.UNEXPECTED_IDENTITY,
+            f"{claim.node_id} answered where {expected} was dialled",
+            "check the fingerprints; if another node has this address for good, run"
+            f" `ironmesh trust forget {expected}`, or connect to the address anew",
+            claim=claim,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final, NoReturn
 
 from ironmesh.crypto import sodium
 from ironmesh.errors import HandshakeError, LocalProtocolError
-from ironmesh.session.interface import Established, PeerClaim
+from ironmesh.session.interface import Established, PeerClaim, check_expected
 from ironmesh.session.legacy.channel import LegacyChannel
 from ironmesh.session.legacy.hello import make_hello, verify_hello
 from ironmesh.session.legacy.keys import Ephemeral
@@ -183,12 +183,7 @@ class ClientHandshake:
         if not sodium.same(message.channel_binding.encode(), binding.encode()):
             raise HandshakeError(Refusal.REPLAY, "the peer's HELLO belongs to another connection")
         verified = verify_hello(message, binding, self._ephemeral, self._settings)
-        if self._expected is not None and verified.claim.node_id != self._expected:
-            raise HandshakeError(
-                Refusal.UNEXPECTED_IDENTITY,
-                f"{verified.claim.node_id} answered where {self._expected} was dialled",
-                "check the address, and the peer's fingerprint on its own machine",
-            )
+        check_expected(verified.claim, self._expected)
         self._claim, self._session_key = verified.claim, verified.session_key
         self._ephemeral = None
         self._advance(ClientState.HELLO_VERIFIED, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 
 from ironmesh.crypto import hybrid
 from ironmesh.crypto.hybrid import X25519Pair
@@ -22,7 +22,7 @@ from ironmesh.session.native.settings import (
     NativeSettings,
 )
 from ironmesh.session.native.tickets import TICKET_LIFETIME_S, Ticket
-from ironmesh.types import Instant, NodeId, Refusal, Unit
+from ironmesh.types import Instant, NodeId, Refusal, Secret, Unit
 from ironmesh.wire.native.constants import NONCE_BYTES, TICKET_UNKNOWN, CloseCode, close_code_of
 from ironmesh.wire.native.handshake import (
     Resumption,
@@ -52,6 +52,18 @@ class _Resuming:
     said: bytes
 
 
+class Guess(Protocol):
+    """What opening an answer gives away: whether the passphrase that made it is ours."""
+
+    def may_be_given(self) -> Refusal | None:
+        """Return why the answer may not be opened now; None = it may."""
+        ...
+
+    def was_wrong(self) -> None:
+        """The answer did not open."""
+        ...
+
+
 class InitiatorHandshake:
     """Dials one node; implements `Handshake`.
 
@@ -62,6 +74,7 @@ class InitiatorHandshake:
         expected: the node that must answer; None = any.
         resume: the node whose ticket to use, if there is one; a full handshake follows otherwise.
         generation: which passphrase to prove; None = the newest.
+        guess: asked right before the answer is opened, and told if that fails; None = no ration.
     """
 
     def __init__(
@@ -72,6 +85,7 @@ class InitiatorHandshake:
         *,
         resume: NodeId | None = None,
         generation: int | None = None,
+        guess: Guess | None = None,
     ) -> None:
         if generation is not None and generation not in settings.prs:
             raise LocalProtocolError(f"this node has no passphrase number {generation}")
@@ -79,6 +93,7 @@ class InitiatorHandshake:
         self._negotiated = negotiated
         self._expected = expected
         self._resume = resume
+        self._guess = guess
         self._generation = settings.generation if generation is None else generation
         self._transcript = negotiated.transcript()
         self._resuming: _Resuming | None = None
@@ -202,11 +217,18 @@ class InitiatorHandshake:
         return []
 
     def _on_answer(self, offer: Offer, unit: Unit, now: Instant) -> None:
+        refusal = None if self._guess is None else self._guess.may_be_given()
+        if refusal is not None:
+            raise HandshakeError(
+                refusal,
+                "another answer from this address did not prove the passphrase a moment ago",
+                "check whom the address leads to; we try again by ourselves",
+            )
         answer = decode_answer(unit, offer.said.profile)
         secrets = offer.agree(answer)
         transcript = schedule.mix(self._transcript, answer.head)
         chain = schedule.chain_key(transcript, *secrets)
-        claim = proof.open_proof(chain, Role.RESPONDER, transcript, answer.sealed)
+        claim = self._opened(chain, transcript, answer.sealed)
         proof.check_peer(claim, self._settings.identity.node_id, self._expected)
         transcript = schedule.mix(transcript, answer.sealed)
         sealed = proof.seal_proof(
@@ -228,6 +250,14 @@ class InitiatorHandshake:
             ),
             [sealed],
         )
+
+    def _opened(self, chain: Secret, transcript: bytes, sealed: bytes) -> PeerClaim:
+        try:
+            return proof.open_proof(chain, Role.RESPONDER, transcript, sealed)
+        except HandshakeError as error:
+            if self._guess is not None and error.reason is Refusal.AUTH_FAILED:
+                self._guess.was_wrong()
+            raise
 
     def _on_resumed(self, resuming: _Resuming, unit: Unit) -> None:
         answer = decode_resumption_answer(unit)

@@ -10,7 +10,12 @@ from ironmesh.crypto import hybrid, prehash
 from ironmesh.crypto.identity import Identity, node_id_of
 from ironmesh.crypto.sodium import CryptoError, sha256
 from ironmesh.errors import HandshakeError
-from ironmesh.session.interface import PeerClaim, PeerStatement
+from ironmesh.session.interface import (
+    ClaimRefusedError,
+    PeerClaim,
+    PeerStatement,
+    check_expected,
+)
 from ironmesh.session.native.schedule import HANDSHAKE_LABEL, Role, seal_key
 from ironmesh.types import NodeId, Refusal, Secret, WireKind
 from ironmesh.wire.native.constants import PROTOCOL_VERSION, SIGNATURE_BYTES
@@ -61,20 +66,16 @@ def check_peer(claim: PeerClaim, own: NodeId, expected: NodeId | None) -> None:
     """Refuse a verified peer that is this node, or is not the one that was dialled.
 
     Raises:
-        HandshakeError: SELF or UNEXPECTED_IDENTITY.
+        ClaimRefusedError: SELF or UNEXPECTED_IDENTITY.
     """
     if claim.node_id == own:
-        raise HandshakeError(
+        raise ClaimRefusedError(
             Refusal.SELF,
             "the peer is this node itself",
             "the address leads to this node: remove it",
+            claim=claim,
         )
-    if expected is not None and claim.node_id != expected:
-        raise HandshakeError(
-            Refusal.UNEXPECTED_IDENTITY,
-            f"{claim.node_id} answered where {expected} was dialled",
-            "check the address, and the peer's fingerprint on its own machine",
-        )
+    check_expected(claim, expected)
 
 
 def _signed(role: Role, transcript: bytes, said: bytes) -> bytes:

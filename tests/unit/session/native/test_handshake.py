@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -26,7 +27,9 @@ from ironmesh.session.interface import Opened, PeerClosing, PeerReady, PeerState
 from ironmesh.session.native import proof, schedule
 from ironmesh.session.native.initiator import InitiatorHandshake
 from ironmesh.session.native.responder import ResponderHandshake
+from ironmesh.session.native.settings import NativeSettings
 from ironmesh.types import Instant, Refusal, Secret, WireKind
+from ironmesh.wire.native.constants import CloseCode
 
 ALICE, BOB = settings("alice"), settings("bob")
 each_link = pytest.mark.parametrize("link", LINKS.values(), ids=list(LINKS))
@@ -150,6 +153,49 @@ def test_a_copy_of_a_node_that_dials_it_is_told_under_seal(
     assert other.claim is None
     (close,) = other.parting_units
     assert channel.open(close, NOW).events == [PeerClosing("self")]
+
+
+class Ration:
+    """Keeps what it is asked and told; implements `Guess`."""
+
+    def __init__(self, refusal: Refusal | None = None) -> None:
+        self.refusal = refusal
+        self.log: list[str] = []
+
+    def may_be_given(self) -> Refusal | None:
+        self.log.append("asked")
+        return self.refusal
+
+    def was_wrong(self) -> None:
+        self.log.append("wrong")
+
+
+@pytest.mark.parametrize(
+    ("answers", "log"),
+    [
+        (settings("bob"), ["asked"]),
+        (settings("bob", prs={0: OTHER_PRS}), ["asked", "wrong"]),
+        (ALICE, ["asked"]),
+    ],
+    ids=["right", "wrong", "ourselves"],
+)
+def test_an_answer_that_does_not_open_is_a_guess_given_away(
+    answers: NativeSettings, log: list[str]
+) -> None:
+    ration = Ration()
+    one = InitiatorHandshake(ALICE, FAST, guess=ration)
+    with suppress(HandshakeError):
+        one.receive(responder(answers).receive(one.start(NOW)[0], NOW)[0], NOW)
+    assert ration.log == log
+
+
+def test_an_answer_is_not_opened_where_no_guess_may_be_given_away() -> None:
+    ration = Ration(Refusal.BUSY)
+    one = InitiatorHandshake(ALICE, FAST, guess=ration)
+    (m2,) = responder(BOB).receive(one.start(NOW)[0], NOW)
+    assert refusal_of(one, m2) is Refusal.BUSY
+    assert ration.log == ["asked"]
+    assert (one.claim, one.close_code) == (None, CloseCode.BUSY)
 
 
 def test_whoever_answers_in_place_of_the_dialled_node_is_refused() -> None:
