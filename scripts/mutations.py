@@ -249,8 +249,8 @@ MUTATIONS = (
     Mutation(
         "A9",
         _NATIVE + "channel.py",
-        "        if not is_signed and any(\n",
-        "        if is_signed and not any(\n",
+        "        if not is_signed and not all(map(_needs_no_signature, items)):\n",
+        "        if not is_signed and not items:\n",
         "a9_a_message_without",
     ),
     Mutation(
