@@ -39,7 +39,7 @@ def message_id_text(message_id: MessageId) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-class Instant(NamedTuple):
+class Instant(msgspec.Struct, frozen=True, gc=False):
     """One moment on two clocks; the core is given it and never reads a clock of its own."""
 
     mono: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from ironmesh.errors import DeliveryError
@@ -13,6 +14,7 @@ _MESH_TYPES: Final = frozenset({MessageType.ACK, *MeshType})
 """What nodes of ours say to each other."""
 
 
+@lru_cache(maxsize=64)  # an application sends many messages of few types
 def check_application_type(kind: str) -> None:
     """Accept a message type that an application may send.
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
 from ironmesh.node.link import Link
 from ironmesh.types import Message, MessageId, NodeId, Refusal
 
@@ -63,8 +65,7 @@ class PeerRefused:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class MessageReceived:
+class MessageReceived(msgspec.Struct, frozen=True, gc=False):
     """A message for this node's application."""
 
     message: Message

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from ironmesh.audit.events import AuditEvent
 from ironmesh.audit.log import AuditLog
@@ -407,7 +408,7 @@ class Node:
         if self._parts is not None:
             self._parts.post.mailroom.end_handlers()
 
-    async def send(
+    def send(
         self,
         target: str,
         payload: bytes,
@@ -416,8 +417,8 @@ class Node:
         *,
         lifetime_s: float = DEFAULT_LIFETIME_S,
         is_durable: bool = True,
-    ) -> tuple[NodeId, MessageId]:
-        """Accept one message for a peer (name or node id); see `Outbound`.
+    ) -> Coroutine[Any, Any, tuple[NodeId, MessageId]]:
+        """Accept one message for a peer (name or node id), once this is awaited; see `Outbound`.
 
         Args:
             lifetime_s: how long it may take; then it ends as expired.
@@ -429,8 +430,8 @@ class Node:
         """
         outbound = self._running().post.outbound
         if is_durable:
-            return await outbound.send(target, payload, msg_type, priority, lifetime_s)
-        return await outbound.send_live(target, payload, msg_type, priority)
+            return outbound.send(target, payload, msg_type, priority, lifetime_s)
+        return outbound.send_live(target, payload, msg_type, priority)
 
     async def connect(self, host: str, port: int) -> Link:
         """Dial an address now, and keep the session from then on; see `Dialer.connect`."""

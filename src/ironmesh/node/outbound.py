@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from ironmesh.delivery.actions import DEFAULT_LIFETIME_S, Draft
@@ -13,16 +14,20 @@ from ironmesh.node.outgoing import Outgoing
 from ironmesh.observe.counters import Counters
 from ironmesh.trust.store import TrustStore
 from ironmesh.types import Message, MessageId, MessagePriority, NodeId, Random, is_node_id
-from ironmesh.wire.receipts import live_id
+from ironmesh.wire.receipts import LIVE_NUMBER_BYTES, live_id
 
 
 class LiveMessages:
-    """Makes messages that are sent once, over a link that is up, and not kept."""
+    """Makes messages that are sent once, over a link that is up, and not kept.
+
+    Their numbers count up from a random one: nobody remembers them, so no run needs to know those
+    of another, and no two of a run are equal.
+    """
 
     def __init__(self, own_id: NodeId, clock: Clock, random: Random) -> None:
         self._own_id = own_id
         self._clock = clock
-        self._random = random
+        self._numbers = itertools.count(int.from_bytes(random(LIVE_NUMBER_BYTES)) >> 1)
 
     def make(
         self,
@@ -33,7 +38,7 @@ class LiveMessages:
     ) -> Message:
         """Return a message of this node."""
         return Message(
-            id=live_id(self._random),
+            id=live_id(next(self._numbers)),
             type=msg_type,
             payload=payload,
             source=self._own_id,
@@ -138,9 +143,11 @@ class Outbound:
             raise UnknownPeerError(f"no peer is called {target!r}", online) from error
 
     def _checked(self, target: str, payload: bytes, msg_type: str) -> NodeId:
-        destination = self.resolve(target)
+        link = self._links.get(NodeId(target))  # an id that is online needs no second look
+        destination = link.peer if link is not None else self.resolve(target)
         self._check_type(msg_type)
-        link = self._links.get(destination)
+        if link is None:
+            link = self._links.get(destination)
         limit = link.info.max_payload_bytes if link is not None else self._max_payload_bytes
         if len(payload) > limit:
             raise MessageTooLargeError(

@@ -10,7 +10,7 @@ from typing import Final
 from ironmesh.session.interface import Piece
 from ironmesh.types import PRIORITIES, Message
 
-MAX_BATCH_MESSAGES: Final = 64
+MAX_BATCH_MESSAGES: Final = 256
 MAX_BATCH_BYTES: Final = 64 * 1024
 HIGH_WATER_MESSAGES: Final = 1024
 HIGH_WATER_BYTES: Final = 8 * 1024 * 1024

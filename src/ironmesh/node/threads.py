@@ -37,6 +37,8 @@ class LoopThread:
         self._is_over = False
         self._has_ended = False
         self._waiters: list[Wanted] = []
+        self._ident: int | None = None
+        """Of the thread, while it runs: another one may have the same later."""
         # The loop itself would not keep what it runs: a task that only waits could vanish.
         self._submitted: set[concurrent.futures.Future[Any]] = set()
         # Not the loop's own executor: ending that one starts a thread, which nobody may do while
@@ -55,7 +57,7 @@ class LoopThread:
     @property
     def is_current(self) -> bool:
         """The caller runs on it."""
-        return threading.current_thread() is self._thread
+        return threading.get_ident() == self._ident
 
     def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Run `work` on the loop; its future is cancelled if the loop ends before it.
@@ -92,14 +94,15 @@ class LoopThread:
             future.cancel()
             raise
 
-    async def wait(self, work: Coroutine[Any, Any, T]) -> T:
+    def wait(self, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
         """Run `work` on the loop and wait for its result, from whichever loop awaits this.
 
         Raises:
             NotRunningError: the loop is over, or ended meanwhile.
         """
-        if self.is_current:
-            return await work
+        return work if self.is_current else self._wait_elsewhere(work)
+
+    async def _wait_elsewhere(self, work: Coroutine[Any, Any, T]) -> T:
         future = self.submit(work)
         try:
             return await asyncio.wrap_future(future)
@@ -130,6 +133,7 @@ class LoopThread:
         waiter.put(None)
 
     def _run(self) -> None:
+        self._ident = threading.get_ident()
         asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_forever()
@@ -143,6 +147,7 @@ class LoopThread:
                     self.loop.run_forever()
                 ending.result()
             finally:
+                self._ident = None
                 self._end_workers()
                 self.loop.close()
                 with self._gate:

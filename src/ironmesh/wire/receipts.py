@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from ironmesh.errors import RemoteProtocolError
-from ironmesh.types import MessageId, Random, Refusal
+from ironmesh.types import MessageId, Refusal
 
 VERSION: Final = 1
 MAX_PAYLOAD_BYTES: Final = 128 * 1024
@@ -30,6 +30,7 @@ MAX_ITEMS: Final = 256
 MAX_REASON_BYTES: Final = 200
 EPOCH_BYTES: Final = 8
 MESSAGE_ID_BYTES: Final = 16
+LIVE_NUMBER_BYTES: Final = MESSAGE_ID_BYTES - EPOCH_BYTES
 LIVE_EPOCH: Final = bytes(EPOCH_BYTES)
 """Of messages that are sent once, over a link that is up, and not kept."""
 MAX_NUMBER: Final = 2**63 - 1
@@ -79,9 +80,9 @@ def split_id(message_id: MessageId) -> tuple[bytes, int]:
     return message_id[:EPOCH_BYTES], int.from_bytes(message_id[EPOCH_BYTES:], "big")
 
 
-def live_id(random: Random) -> MessageId:
-    """Return an id for a message that is not kept: no epoch, and a number drawn at random."""
-    return MessageId(LIVE_EPOCH + random(MESSAGE_ID_BYTES - EPOCH_BYTES))
+def live_id(number: int) -> MessageId:
+    """Return the id of a message that is not kept: no epoch, and a number below 2**64."""
+    return MessageId(LIVE_EPOCH + number.to_bytes(LIVE_NUMBER_BYTES, "big"))
 
 
 def is_live(message_id: MessageId) -> bool:

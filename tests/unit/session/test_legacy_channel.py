@@ -38,7 +38,7 @@ from ironmesh.session.legacy.settings import (
     PONG_BURST,
     REMEMBERED_IDS,
 )
-from ironmesh.types import MessagePriority, NodeId, Refusal, message_id_text
+from ironmesh.types import Instant, MessagePriority, NodeId, Refusal, message_id_text
 from ironmesh.wire.legacy import control, frame, inner
 from ironmesh.wire.legacy.constants import MAX_UNIT_BYTES
 from ironmesh.wire.receipts import live_id
@@ -160,7 +160,7 @@ def test_applications_cannot_send_what_only_nodes_say() -> None:
 def test_the_largest_payload_fits_the_worst_envelope_and_not_a_byte_more() -> None:
     alice, bob = pair(ALICE, PUBLISHED)
     limit = alice.link.max_payload_bytes
-    now = NOW._replace(wall=1767225600.1234567)
+    now = Instant(NOW.mono, 1767225600.1234567)
     worst = {"type": "😀" * 64, "priority": MessagePriority.CRITICAL}
     assert alice._sealer is not None
     alice._sealer._sequence = 2**48 - 1

@@ -160,8 +160,7 @@ class NativeChannel:
             self._check_sendable(message)
         packer = Packer(self._writer, self._max_bytes)
         self._put_controls(packer, now)
-        for message in messages:
-            packer.put_message(message)
+        packer.put_messages(messages)
         if piece is not None:
             packer.put_piece(piece)
         packer.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-PACK_MESSAGES: Final = 64
+PACK_MESSAGES: Final = 256
 """Messages that are written together in one record, at most."""
 PACK_BYTES: Final = 64 * 1024
 """A record is closed before it exceeds this, unless one message does; also the size of chunks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ironmesh.session.interface import Piece
@@ -55,13 +56,15 @@ class Packer:
         """Add a control message."""
         self._put(control, b"", is_signed=is_signed)
 
-    def put_message(self, message: Message) -> None:
-        """Add a message, in chunks if it is too large for one record."""
-        prefix, payload = encode_prefix(message), message.payload
-        if len(payload) > PACK_BYTES or len(prefix) + len(payload) > self._capacity:
-            self.put_piece(Piece(message, 0, len(payload)))
-        else:
-            self._put(prefix, payload, is_signed=message.type != MeshType.PARCEL)
+    def put_messages(self, messages: Sequence[Message]) -> None:
+        """Add messages, in chunks those that are too large for one record."""
+        capacity, parcel = self._capacity, MeshType.PARCEL
+        for message in messages:
+            prefix, payload = encode_prefix(message), message.payload
+            if len(payload) > PACK_BYTES or len(prefix) + len(payload) > capacity:
+                self.put_piece(Piece(message, 0, len(payload)))
+            else:
+                self._put(prefix, payload, is_signed=message.type != parcel)
 
     def put_piece(self, piece: Piece) -> None:
         """Add a part of a message, in as many chunks as it needs."""
@@ -98,8 +101,7 @@ class Packer:
         size = len(prefix) + len(payload)
         if self._count and (self._count == PACK_MESSAGES or self._size + size > self._room):
             self.flush()
-        self._parts.append(prefix)
-        self._parts.append(payload)
+        self._parts += (prefix, payload)
         self._size += size
         self._count += 1
         self._is_signed = self._is_signed or is_signed

@@ -48,14 +48,17 @@ _NO_ID: Final = MessageId(bytes(MESSAGE_ID_BYTES))
 
 _COMMON: Final = struct.Struct(">BB16sHIB")
 """What nearly all messages begin with: a number, an id, a time, and less than 128 bytes to come."""
+_COMMON_LIVE: Final = struct.Struct(">BB8sHIB")
+"""The same for those that are not kept."""
 _COMMON_BEGINNINGS: Final = {
     (name, priority): (number, bits | FLAG_TIMESTAMP)
     for number, name in APPLICATION_TYPES.items()
     for priority, bits in _PRIORITY_NUMBERS.items()
 }
 _COMMON_TYPES: Final = {
-    (number, flags): (name, priority)
+    bytes((number, flags | live)): (name, priority, bool(live))
     for (name, priority), (number, flags) in _COMMON_BEGINNINGS.items()
+    for live in (0, FLAG_LIVE)
 }
 
 
@@ -110,16 +113,16 @@ def encode_control(kind: ControlType, body: bytes = b"", flags: int = 0) -> byte
 
 def encode_prefix(message: Message) -> bytes:
     """Return what stands before the payload of a message: its head and its length."""
-    size, time_ms = len(message.payload), message.timestamp_ms
+    size, time_ms, message_id = len(message.payload), message.timestamp_ms, message.id
     common = _COMMON_BEGINNINGS.get((message.type, message.priority))
-    if (
-        common is not None
-        and size < 0x80
-        and 0 < time_ms <= MAX_TIMESTAMP_MS
-        and not message.id.startswith(LIVE_EPOCH)
-    ):
-        return _COMMON.pack(*common, message.id, time_ms >> 32, time_ms & 0xFFFFFFFF, size)
-    return encode_head(message) + varint(size)
+    if common is None or size >= 0x80 or not 0 < time_ms <= MAX_TIMESTAMP_MS:
+        return encode_head(message) + varint(size)
+    number, flags = common
+    high, low = time_ms >> 32, time_ms & 0xFFFFFFFF
+    if message_id.startswith(LIVE_EPOCH):
+        flags |= FLAG_LIVE
+        return _COMMON_LIVE.pack(number, flags, message_id[EPOCH_BYTES:], high, low, size)
+    return _COMMON.pack(number, flags, message_id, high, low, size)
 
 
 def encode_head(message: Message) -> bytes:
@@ -160,15 +163,18 @@ def decode(data: bytes, source: NodeId, destination: NodeId) -> list[Message | C
     at, end = 0, len(data)
     try:
         while at < end:
-            common = _COMMON_TYPES.get((data[at], data[at + 1]))
-            if common is not None and data[at + _COMMON.size - 1] < 0x80:
-                _, _, message_id, high, low, size = _COMMON.unpack_from(data, at)
-                if message_id.startswith(LIVE_EPOCH) or not (high or low):
+            common = _COMMON_TYPES.get(data[at : at + 2])
+            layout = _COMMON_LIVE if common is not None and common[2] else _COMMON
+            start = at + layout.size
+            if common is not None and data[start - 1] < 0x80:
+                name, priority, is_live = common
+                _, _, message_id, high, low, size = layout.unpack_from(data, at)
+                if not (high or low) or (not is_live and message_id.startswith(LIVE_EPOCH)):
                     raise _bad("an id of no epoch, or a time of zero")
-                start = at + _COMMON.size
+                if is_live:
+                    message_id = LIVE_EPOCH + message_id
                 at = start + size
                 payload = data[start:at]
-                name, priority = common
                 time_ms = high << 32 | low
                 items.append(
                     Message(message_id, name, payload, source, destination, priority, time_ms)
