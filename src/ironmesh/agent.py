@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar, Unpack
+from typing import Any, Final, TypeVar, Unpack
 
 from ironmesh.bridge import BridgeDaemon
 from ironmesh.bus import BusCallback, BusEvent
@@ -17,6 +17,13 @@ from ironmesh.receipt import Receipt
 from ironmesh.types import Secret
 
 H = TypeVar("H", bound=Callable[..., object])
+
+_ARGUMENTS: Final[dict[int, Callable[[BusEvent], tuple[object, ...]]]] = {
+    1: lambda event: (event,),
+    2: lambda event: (event["peer_id"], event["payload"]),
+    3: lambda event: (event["peer_id"], event["payload"], event),
+}
+"""What a handler of so many parameters is called with."""
 
 
 class Agent:
@@ -235,12 +242,7 @@ def _adapt(handler: Callable[..., object], counts: tuple[int, ...]) -> BusCallba
     Args:
         counts: with how many arguments to call it: the first of these that it takes.
     """
-    count = _argument_count(handler, counts)
-
-    def arguments(event: BusEvent) -> tuple[object, ...]:
-        if count == 1:
-            return (event,)
-        return (event["peer_id"], event["payload"], event)[:count]
+    arguments = _ARGUMENTS[_argument_count(handler, counts)]
 
     if inspect.iscoroutinefunction(handler):
 

@@ -9,7 +9,7 @@ import logging
 import queue
 import threading
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from typing import Any, Final, Unpack
 
 from ironmesh.bus import MessageBus
@@ -37,6 +37,7 @@ MAX_MESSAGE_SIZE: Final = 1_048_576
 MAX_UNACCEPTED: Final = 256
 """Messages for one peer that nobody waits for and that are not accepted yet."""
 ADVERTISE_LIMIT_S: Final = 10.0
+_CLOCK: Final = SystemClock()
 
 
 class BridgeDaemon:
@@ -181,7 +182,7 @@ class BridgeDaemon:
             links = self.node.links.online()
         except NotRunningError:
             return {}
-        now = SystemClock().now().mono
+        now = _CLOCK.now().mono
         return {link.peer: _peer_state(link, now) for link in links}
 
     @property
@@ -337,8 +338,8 @@ class BridgeDaemon:
             raise NotRunningError("the node is not running", "call run() first")
         return embedded
 
-    def _deliver(self, received: MessageReceived) -> Iterator[HandlerCall]:
-        return self.bus.publish(_bus_event(received), SystemClock().now().wall)
+    def _deliver(self, received: MessageReceived) -> list[HandlerCall]:
+        return self.bus.publish(_bus_event(received), _CLOCK.now().wall)
 
 
 async def _send(

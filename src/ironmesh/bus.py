@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -33,7 +33,9 @@ class MessageBus:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._callbacks: list[tuple[str | None, BusCallback]] = []
-        self._history: deque[dict[str, Any]] = deque()
+        self._of_type: dict[str, tuple[BusCallback, ...]] = {}
+        self._of_others: tuple[BusCallback, ...] = ()
+        self._history: deque[tuple[BusEvent, float]] = deque()
         self._history_bytes = 0
 
     def subscribe(self, event_type: str, callback: BusCallback) -> Callable[[], None]:
@@ -47,31 +49,40 @@ class MessageBus:
     def history(self, limit: int = HISTORY) -> list[dict[str, Any]]:
         """Return the last events, oldest first, as `{type, data, timestamp}`."""
         with self._lock:
-            return list(self._history)[-limit:] if limit > 0 else []
+            last = list(self._history)[-limit:] if limit > 0 else []
+        return [{"type": data["type"], "data": data, "timestamp": at} for data, at in last]
 
-    def publish(self, event: dict[str, Any], timestamp: float) -> Iterator[BusCall]:
-        """Remember `event`, and yield the calls of its callbacks, to be made one by one."""
+    def publish(self, event: dict[str, Any], timestamp: float) -> list[BusCall]:
+        """Remember `event`, and return the calls of its callbacks, to be made one by one."""
         frozen = MappingProxyType(event)
         with self._lock:
-            self._remember({"type": event["type"], "data": frozen, "timestamp": timestamp})
-            wanted = (None, event["type"])
-            callbacks = [callback for kind, callback in self._callbacks if kind in wanted]
-        for callback in callbacks:
-            yield callback, frozen
+            self._remember(frozen, timestamp)
+            callbacks = self._of_type.get(event["type"], self._of_others)
+        return [(callback, frozen) for callback in callbacks]
 
     def _add(self, event_type: str | None, callback: BusCallback) -> Callable[[], None]:
         entry = (event_type, callback)
         with self._lock:
             self._callbacks.append(entry)
+            self._sort()
 
         def remove() -> None:
             with self._lock, contextlib.suppress(ValueError):  # removed before
                 self._callbacks.remove(entry)
+                self._sort()
 
         return remove
 
-    def _remember(self, entry: dict[str, Any]) -> None:
-        self._history.append(entry)
-        self._history_bytes += len(entry["data"]["payload"])
+    def _sort(self) -> None:
+        kinds = {kind for kind, _callback in self._callbacks if kind is not None}
+        self._of_type = {
+            kind: tuple(callback for of, callback in self._callbacks if of in (None, kind))
+            for kind in kinds
+        }
+        self._of_others = tuple(callback for of, callback in self._callbacks if of is None)
+
+    def _remember(self, event: BusEvent, timestamp: float) -> None:
+        self._history.append((event, timestamp))
+        self._history_bytes += len(event["payload"])
         while len(self._history) > HISTORY or self._history_bytes > HISTORY_BYTES:
-            self._history_bytes -= len(self._history.popleft()["data"]["payload"])
+            self._history_bytes -= len(self._history.popleft()[0]["payload"])

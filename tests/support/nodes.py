@@ -15,7 +15,14 @@ from tests.support.leftovers import Leftovers
 
 from ironmesh.config import MINIMAL_KDF, LegacyMode, NodeConfig
 from ironmesh.node.clock import SystemClock
-from ironmesh.node.events import MessageReceived, NodeEvent, PeerOffline, PeerOnline, PeerRefused
+from ironmesh.node.events import (
+    MessageReceived,
+    MessagesReceived,
+    NodeEvent,
+    PeerOffline,
+    PeerOnline,
+    PeerRefused,
+)
 from ironmesh.node.first_start import make_here
 from ironmesh.node.link import Link
 from ironmesh.node.node import Node
@@ -62,10 +69,10 @@ class Recorder:
     """Keeps every event of a node, and lets a test wait for one."""
 
     def __init__(self) -> None:
-        self.events: list[NodeEvent] = []
+        self.events: list[NodeEvent | MessageReceived] = []
         self._changed = asyncio.Event()
 
-    def take(self, event: NodeEvent) -> None:
+    def take(self, event: NodeEvent | MessageReceived) -> None:
         """Keep one event."""
         self.events.append(event)
         self._changed.set()
@@ -223,7 +230,7 @@ class Nodes:
             Node(config, clock=clock, transport=transport, discovery=discovery, make=make_here)
         )
         live.node.subscribe(
-            lambda event: None if isinstance(event, MessageReceived) else live.seen.take(event)
+            lambda event: None if isinstance(event, MessagesReceived) else live.seen.take(event)
         )
         live.node.on_message(live.take)
         self._made.append(live)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from ironmesh.bus import HISTORY, HISTORY_BYTES, BusCall, BusEvent, MessageBus
 from ironmesh.protocol import MessageType
 
 
-def give(calls: Iterator[BusCall]) -> None:
+def give(calls: Iterable[BusCall]) -> None:
     for callback, said in calls:
         callback(said)
 

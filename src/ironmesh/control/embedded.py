@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any, Final
 
@@ -28,8 +28,8 @@ HANDLER_LIMIT_S: Final = 0.1
 
 HandlerCall = tuple[Callable[[Any], object], Any]
 """A handler, and what it is to be called with."""
-Deliver = Callable[[MessageReceived], Iterator[HandlerCall]]
-"""Tells, one by one, which calls give a message to its handlers."""
+Deliver = Callable[[MessageReceived], Iterable[HandlerCall]]
+"""Tells which calls give a message to its handlers, one after the other."""
 
 
 class EmbeddedNode:
@@ -169,6 +169,6 @@ def _call_blocking(calls: Iterator[HandlerCall]) -> object:
     """Make calls, up to one that gives something to be awaited on the loop, and return that."""
     for handler, argument in calls:
         result = handler(argument)
-        if inspect.isawaitable(result):
+        if result is not None and inspect.isawaitable(result):
             return result
     return None

@@ -38,6 +38,7 @@ from ironmesh.node.clock import SystemClock
 from ironmesh.node.events import (
     MessageReceived,
     MessageSettled,
+    MessagesReceived,
     NodeEvent,
     Notice,
     PeerOffline,
@@ -248,8 +249,7 @@ class NodeOperator:
             self._remember(event)
         if isinstance(event, Notice) and event.is_warning and len(self._warnings) < MAX_WARNINGS:
             self._warnings.append(event.text)
-        shown = _shown(event) if self._subscriptions else None
-        if shown is not None:
+        for shown in _shown(event) if self._subscriptions else ():
             for subscription in self._subscriptions:
                 subscription.offer(shown)
 
@@ -297,32 +297,24 @@ def _view(link: Link) -> PeerView:
     )
 
 
-def _shown(event: NodeEvent) -> OperatorEvent | None:
-    """Return an event of the node as its operator sees it; None where it does not."""
+def _shown(event: NodeEvent) -> Iterator[OperatorEvent]:
+    """Return an event of the node as its operator sees it; nothing where it does not."""
     match event:
-        case MessageReceived(message, source_name, via, is_redelivered):
-            return MessageEvent(
-                id=message_id_text(message.id),
-                type=message.type,
-                source=message.source,
-                source_name=source_name,
-                via=via,
-                payload=message.payload,
-                is_redelivered=is_redelivered,
-            )
+        case MessagesReceived(messages):
+            yield from map(_received, messages)
         case MessageSettled(ids, peer, state, reason):
             texts = tuple(message_id_text(message_id) for message_id in ids)
-            return SettledEvent(ids=texts, peer=peer, state=state, reason=reason)
+            yield SettledEvent(ids=texts, peer=peer, state=state, reason=reason)
         case PeerOnline():
-            return PeerEvent(
+            yield PeerEvent(
                 node_id=event.node_id, name=event.name, is_online=True, address=event.address
             )
         case PeerOffline():
-            return PeerEvent(
+            yield PeerEvent(
                 node_id=event.node_id, name=event.name, is_online=False, reason=event.reason
             )
         case PeerRefused():
-            return RefusalEvent(
+            yield RefusalEvent(
                 reason=event.reason.value,
                 remote=event.remote,
                 name=event.name,
@@ -330,4 +322,17 @@ def _shown(event: NodeEvent) -> OperatorEvent | None:
                 detail=event.detail,
             )
         case _:
-            return None
+            pass
+
+
+def _received(event: MessageReceived) -> MessageEvent:
+    message = event.message
+    return MessageEvent(
+        id=message_id_text(message.id),
+        type=message.type,
+        source=message.source,
+        source_name=event.source_name,
+        via=event.via,
+        payload=message.payload,
+        is_redelivered=event.is_redelivered,
+    )

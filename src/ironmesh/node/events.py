@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -76,6 +76,12 @@ class MessageReceived(msgspec.Struct, frozen=True, gc=False):
     is_redelivered: bool = False
 
 
+class MessagesReceived(msgspec.Struct, frozen=True):
+    """Messages for this node's application, on their way to its handlers."""
+
+    messages: Sequence[MessageReceived]
+
+
 @dataclass(frozen=True, slots=True)
 class MessageSettled:
     """Messages of ours reached a new state; but for `held` it is their last one."""
@@ -101,7 +107,7 @@ NodeEvent = (
     | PeerOnline
     | PeerOffline
     | PeerRefused
-    | MessageReceived
+    | MessagesReceived
     | MessageSettled
     | Notice
 )

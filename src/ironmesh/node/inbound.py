@@ -15,15 +15,17 @@ from ironmesh.trust.store import TrustStore
 from ironmesh.types import MeshType, Message, MessageType, NodeId
 from ironmesh.wire.receipts import Floor, decode, is_live
 
-_NOT_FOR_APPLICATIONS: Final = frozenset(
+_FOR_THE_NODE: Final = frozenset(
     {
+        MessageType.ACK,
+        MessageType.CAPABILITY_ANNOUNCE,
         MessageType.ROUTE_ANNOUNCE,
         MessageType.ROUTE_UNREACHABLE,
         MessageType.REVOCATION,
         *MeshType,
     }
 )
-"""The mesh consumes these; they never reach a handler."""
+"""The node consumes these; they never reach a handler, but for an ACK of a published node."""
 
 
 class Inbound:
@@ -44,27 +46,38 @@ class Inbound:
 
     async def deliver(self, link: Link, messages: list[Message]) -> None:
         """Take messages; waits while the application or the disk lags behind."""
-        is_ours = link.info.is_ours
+        peer, is_ours = link.peer, link.info.is_ours
+        live: list[Message] = []
         kept: list[Message] = []
         relayed: list[Message] = []
         for message in messages:
             if not link.is_listening:
                 return
-            if message.type == MessageType.CAPABILITY_ANNOUNCE:
-                self._capabilities.received(link, message.payload)
-            elif message.type == MessageType.ACK and is_ours:
-                self._answers(link.peer, message.payload)
-            elif message.type in _NOT_FOR_APPLICATIONS:
-                self._counters.add(f"ignored.{message.type.lower()}")
-            elif is_ours and is_live(message.id):
-                await self._mailroom.take_live(link.peer, message)
+            if message.type in _FOR_THE_NODE and self._is_for_the_node(link, message):
+                continue
+            if is_ours and is_live(message.id):
+                live.append(message)
             else:
-                (kept if message.source == link.peer else relayed).append(message)
+                (kept if message.source == peer else relayed).append(message)
         if kept:
-            await self._mailroom.take(link.peer, kept, is_foreign=not is_ours)
+            await self._mailroom.take(peer, kept, is_foreign=not is_ours)
         if relayed:
             # Nothing is known of the node that made their ids.
-            await self._mailroom.take(link.peer, relayed, is_foreign=True)
+            await self._mailroom.take(peer, relayed, is_foreign=True)
+        if live:
+            await self._mailroom.take_live(peer, live)
+
+    def _is_for_the_node(self, link: Link, message: Message) -> bool:
+        """Take a message that no handler gets; False if it is one for them after all."""
+        if message.type == MessageType.CAPABILITY_ANNOUNCE:
+            self._capabilities.received(link, message.payload)
+        elif message.type != MessageType.ACK:
+            self._counters.add(f"ignored.{message.type.lower()}")
+        elif link.info.is_ours:
+            self._answers(link.peer, message.payload)
+        else:
+            return False
+        return True
 
     def _answers(self, peer: NodeId, payload: bytes) -> None:
         try:
@@ -86,12 +99,16 @@ class Names:
         self._links = links
         self._trust = trust
 
-    def of(self, message: Message, via: NodeId) -> str:
-        """Return the last known name of a message's source; empty if unknown."""
+    def of(self, source: NodeId, via: NodeId) -> str:
+        """Return the last known name of a message's source; empty if unknown.
+
+        Args:
+            via: the peer that handed the message over.
+        """
         link = self._links.get(via)
-        if link is not None and message.source == via:
+        if link is not None and source == via:
             return link.info.peer_name
         try:
-            return self._trust.get(message.source).name
+            return self._trust.get(source).name
         except (UnknownPeerError, TrustFileError):
             return ""

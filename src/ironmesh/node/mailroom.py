@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from typing import Final
 
 from ironmesh.delivery.actions import Batch, SendReceipt
@@ -19,7 +20,7 @@ from ironmesh.delivery.records import DeliveryStore, InboxRow, Snapshot
 from ironmesh.errors import StoreError
 from ironmesh.node.clock import Clock
 from ironmesh.node.deliveries import Deliveries, Ready
-from ironmesh.node.events import EventBus, MessageReceived
+from ironmesh.node.events import EventBus, MessageReceived, MessagesReceived
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.observe.counters import Counters
 from ironmesh.types import Message, MessageId, NodeId
@@ -29,7 +30,7 @@ _log = logging.getLogger("ironmesh.node")
 
 RETRY_S: Final = 1.0
 """Pause before a store that did not take something is asked again."""
-MAX_HANDED_OUT: Final = 64
+MAX_HANDED_OUT: Final = 256
 """Messages that are handed out together."""
 MAX_LIVE: Final = 1024
 """Messages that are not kept and wait for handlers; then their senders are held up."""
@@ -41,7 +42,7 @@ Server = Callable[[Deliveries], Awaitable[None]]
 """Takes messages until there are none; see `Deliveries.next`."""
 
 Tell = Callable[[NodeId, Sequence[Item]], None]
-NameOf = Callable[[Message, NodeId], str]
+NameOf = Callable[[NodeId, NodeId], str]
 
 
 class Mailroom:
@@ -49,7 +50,8 @@ class Mailroom:
 
     Args:
         tell: sends receipts to a peer.
-        name_of: the name of a message's source, as people know it.
+        name_of: the name of a message's source, as people know it; given the source, and the peer
+            that handed the message over.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Mailroom:
         self._counters = counters
         self._events = events
         self._handlers: list[MessageHandler] = []
-        self._server: Server | None = None
+        self._server: Server = self._give_to_handlers
         self._ready: deque[Ready] = deque()
         """What handlers get next."""
         self._has_work = asyncio.Event()
@@ -139,15 +141,22 @@ class Mailroom:
             self._has_room.clear()
             await self._has_room.wait()
 
-    async def take_live(self, via: NodeId, message: Message) -> None:
-        """Take a message that is not kept; waits while handlers lag behind."""
-        self._counters.add("messages.received_live")
-        while self._live >= MAX_LIVE:
-            self._has_room.clear()
-            await self._has_room.wait()
-        self._live += 1
-        self._ready.append((self._event(message, via), None))
-        self._has_work.set()
+    async def take_live(self, via: NodeId, messages: Sequence[Message]) -> None:
+        """Take messages that are not kept; waits while handlers lag behind."""
+        self._counters.add("messages.received_live", len(messages))
+        name_of = cache(self._name_of)
+        while messages:
+            while self._live >= MAX_LIVE:
+                self._has_room.clear()
+                await self._has_room.wait()
+            room = MAX_LIVE - self._live
+            fitting, messages = messages[:room], messages[room:]
+            self._live += len(fitting)
+            self._ready.extend(
+                (MessageReceived(message, name_of(message.source, via), via), None)
+                for message in fitting
+            )
+            self._has_work.set()
 
     def floor(self, source: NodeId, floor: Floor) -> None:
         """A source says which of its ids are settled."""
@@ -224,30 +233,18 @@ class Mailroom:
     # --- Handlers ----------------------------------------------------------------------------
 
     def _queue(self, rows: Sequence[InboxRow]) -> None:
+        name_of = cache(self._name_of)
         for row in rows:
-            event = self._event(row.message, row.via, is_redelivered=row.is_redelivered)
+            source_name = name_of(row.message.source, row.via)
+            event = MessageReceived(row.message, source_name, row.via, row.is_redelivered)
             self._ready.append((event, row.sequence))
         if rows:
             self._has_work.set()
 
-    def _event(
-        self, message: Message, via: NodeId, *, is_redelivered: bool = False
-    ) -> MessageReceived:
-        return MessageReceived(message, self._name_of(message, via), via, is_redelivered)
-
     async def _dispatch(self) -> None:
         while True:
             while self._ready and not self._is_ending:
-                if self._server is not None:
-                    await self._hand_out(self._server, self._take_ready())
-                    continue
-                event, sequence = self._ready.popleft()
-                if sequence is None:
-                    self._live -= 1
-                    await self._handle(event)
-                else:
-                    await self._handle_kept(event, sequence)
-                self._make_room()
+                await self._hand_out(self._take_ready())
             self._has_work.clear()
             await self._has_work.wait()
 
@@ -256,13 +253,13 @@ class Mailroom:
         self._live -= sum(sequence is None for _event, sequence in ready)
         return ready
 
-    async def _hand_out(self, server: Server, ready: list[Ready]) -> None:
+    async def _hand_out(self, ready: list[Ready]) -> None:
         deliveries = Deliveries(ready, self._store, self._clock, lambda: self._is_ending)
-        for event, _sequence in ready:
-            self._events.publish(event)
+        self._events.publish(MessagesReceived([event for event, _sequence in ready]))
         while deliveries.has_more:
             deliveries.resume()
-            await self._tasks.guard(server(deliveries), "the handlers", counter="handler_errors")
+            work = self._server(deliveries)
+            await self._tasks.guard(work, "the handlers", counter="handler_errors")
             for sequence in deliveries.take_ended():
                 self._inbox.started(sequence)
                 self._inbox.handled(sequence, self._clock.now())
@@ -273,33 +270,16 @@ class Mailroom:
             elif self._is_ending:
                 return
 
-    async def _handle_kept(self, event: MessageReceived, sequence: int) -> None:
-        self._inbox.started(sequence)
-        await self._note(self._store.note_started, sequence)
-        await self._handle(event)
-        await self._note(self._store.note_completed, sequence)
-        self._inbox.handled(sequence, self._clock.now())
-        self._commit_next()
-
-    async def _note(self, note: Callable[[int], None], sequence: int) -> None:
-        """Write a note about a handler; while that fails, handlers wait."""
-        while True:
-            try:
-                note(sequence)
-            except StoreError as error:
-                await self._wait_for_store(error)
-            else:
-                return
-
     async def _wait_for_store(self, error: StoreError) -> None:
         self._counters.add("store_errors")
         _log.warning("handlers wait: %s", error)
         await asyncio.sleep(RETRY_S)
 
-    async def _handle(self, event: MessageReceived) -> None:
-        self._events.publish(event)
-        for handler in tuple(self._handlers):
-            await self._tasks.guard(handler(event), "a message handler", counter="handler_errors")
+    async def _give_to_handlers(self, deliveries: Deliveries) -> None:
+        while (event := deliveries.next()) is not None:
+            for handler in tuple(self._handlers):
+                work = handler(event)
+                await self._tasks.guard(work, "a message handler", counter="handler_errors")
 
 
 def _accepted(ids: tuple[MessageId, ...]) -> list[Item]:

@@ -3,7 +3,7 @@ from tests.support.fake_operator import BOB
 
 from ironmesh.cli.lines import Line, line_of
 from ironmesh.node.events import (
-    MessageReceived,
+    MessagesReceived,
     NodeListening,
     Notice,
     PeerDiscovered,
@@ -48,4 +48,4 @@ def test_a_warning_stays_one():
 
 
 def test_messages_are_not_printed_by_the_node():
-    assert line_of(MessageReceived(None, "bob", BOB)) is None
+    assert line_of(MessagesReceived(())) is None

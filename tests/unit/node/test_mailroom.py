@@ -122,14 +122,13 @@ async def test_live_messages_wait_only_for_live_ones(
     room.may_end.clear()
     await room.take(*range(1, LIMIT))
     await eventually(lambda: len(room.begun) == 1)
-    live = [Message(live_id(bytes), "MSG", b"x", BOB, ALICE) for _ in range(3)]
-    await room.mailroom.take_live(BOB, live[0])
-    await room.mailroom.take_live(BOB, live[1])
-    third = asyncio.ensure_future(room.mailroom.take_live(BOB, live[2]))
+    live = [Message(live_id(number), "MSG", b"x", BOB, ALICE) for number in range(3)]
+    await room.mailroom.take_live(BOB, live[:1])
+    rest = asyncio.ensure_future(room.mailroom.take_live(BOB, live[1:]))
     await asyncio.sleep(0)
-    assert not third.done()
+    assert not rest.done()
     room.may_end.set()
-    await third
+    await rest
     await eventually(lambda: len(room.begun) == LIMIT + 2)
 
 

@@ -48,10 +48,10 @@ def test_the_most_urgent_goes_first_and_the_order_of_each_priority_is_kept(
     assert (len(queue), queue.size_bytes) == (0, 0)
 
 
-@given(st.integers(-5, 100))
+@given(st.integers(-5, MAX_BATCH_MESSAGES + 36))
 def test_no_more_is_taken_than_may_be_written(limit: int) -> None:
     queue = SendQueue()
-    queue.put([message(number) for number in range(80)])
+    queue.put([message(number) for number in range(MAX_BATCH_MESSAGES + 16)])
     assert len(queue.take_batch(limit)) == max(0, min(limit, MAX_BATCH_MESSAGES))
 
 

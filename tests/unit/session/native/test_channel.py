@@ -24,7 +24,7 @@ from tests.support.native_channel import (
 
 from ironmesh.errors import LocalProtocolError, MessageTooLargeError, RemoteProtocolError
 from ironmesh.session.interface import PeerAlive, PeerClosing, PeerReady, UnitRefused
-from ironmesh.session.native.limits import MAX_PAYLOAD_BYTES
+from ironmesh.session.native.limits import MAX_PAYLOAD_BYTES, PACK_MESSAGES
 from ironmesh.types import PRIORITIES, MeshType, Message, MessageId, NodeId, Refusal, WireKind
 from ironmesh.wire.native.messages import encode_control, encode_prefix
 from ironmesh.wire.native.registry import ControlType
@@ -56,11 +56,13 @@ def test_lists_of_messages_arrive_whole_and_in_order(
 
 def test_what_is_ready_goes_in_one_record() -> None:
     alice, bob = pair()
-    messages = [message(payload=b"%064d" % number) for number in range(64)]
+    messages = [message(payload=b"%064d" % number) for number in range(PACK_MESSAGES)]
     alice.ping(NOW)
     (one, two) = alice.seal(messages, NOW)
     assert received(bob, [one, two]) == messages
     (unit,) = alice.seal(messages, NOW)
+    assert received(bob, [unit]) == messages
+    (unit,) = alice.seal(messages[:64], NOW)
     assert len(unit) == 5782
 
 
