@@ -203,6 +203,7 @@ class Refusal(StrEnum):
     HEADER_MISMATCH = "header_mismatch"
     NOT_FOR_US = "not_for_us"
     ORDER = "order"
+    PREKEY_UNKNOWN = "prekey_unknown"
     REPLAY = "replay"
     SOURCE_FORGED = "source_forged"
     SOURCE_UNKNOWN = "source_unknown"

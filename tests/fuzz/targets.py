@@ -16,7 +16,7 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz import native_channel, native_sessions, sessions
+from tests.fuzz import native_channel, native_parcels, native_sessions, sessions
 
 from ironmesh.control import protocol
 from ironmesh.crypto import keyfile
@@ -100,6 +100,8 @@ TARGETS: Mapping[str, Target] = {
     "native-header": Target(records.decode_header, WIRE),
     "native-record": Target(native_channel.open_record, ()),
     "native-signed": Target(native_channel.open_signed, ()),
+    "native-parcel": Target(native_parcels.open_any, ()),
+    "native-parcel-content": Target(native_parcels.take_sealed, ()),
     "native-beacon": Target(beacons.decode_beacon, WIRE),
     "native-responder": Target(native_sessions.responder_hears, ()),
     "native-initiator": Target(native_sessions.initiator_hears, ()),

@@ -1,23 +1,55 @@
-"""Messages that arrive in pieces: one stream for each priority, each bounded.
+"""Large messages in pieces, out and in: one stream for each priority, each bounded.
 
 Nothing is allocated for what a peer only announces: a stream grows as its bytes come.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import BytesIO
+from typing import Final
 
 from ironmesh.errors import RemoteProtocolError
-from ironmesh.session.native.limits import MAX_PAYLOAD_BYTES
+from ironmesh.session.interface import Piece
+from ironmesh.session.native.limits import MAX_PAYLOAD_BYTES, PACK_BYTES
 from ironmesh.types import Message, NodeId, Refusal
 from ironmesh.wire.native.messages import (
     FLAG_FIRST,
+    MAX_VARINT_BYTES,
     PRIORITY_BITS,
     Control,
     Head,
     decode_head,
+    encode_head,
     take_varint,
+    varint,
 )
+from ironmesh.wire.native.registry import ControlType
+
+CHUNK_HEAD_BYTES: Final = 2 + MAX_VARINT_BYTES
+
+
+def split(piece: Piece, capacity: int) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield what stands before the data of each chunk of a piece, and the data.
+
+    Args:
+        capacity: bytes that both may have together, more than the longest head.
+    """
+    message, at, size = piece
+    payload = memoryview(message.payload)
+    head = encode_head(message)
+    end = at + size
+    while at < end:
+        flags = head[1] & PRIORITY_BITS
+        first = b""
+        if not at:
+            flags |= FLAG_FIRST
+            first = varint(len(payload)) + head
+        room = min(PACK_BYTES, capacity - CHUNK_HEAD_BYTES - len(first))
+        data = payload[at : min(at + room, end)]
+        prefix = bytes((ControlType.CHUNK, flags)) + varint(len(first) + len(data)) + first
+        yield prefix, data
+        at += len(data)
 
 
 class _Stream:

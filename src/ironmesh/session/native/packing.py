@@ -6,22 +6,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from ironmesh.session.interface import Piece
+from ironmesh.session.native.chunks import CHUNK_HEAD_BYTES, split
 from ironmesh.session.native.limits import PACK_BYTES, PACK_MESSAGES
 from ironmesh.session.native.sealing import RecordWriter
 from ironmesh.types import MeshType, Message, Secret, Unit
-from ironmesh.wire.native.messages import (
-    FLAG_FIRST,
-    MAX_VARINT_BYTES,
-    PRIORITY_BITS,
-    encode_head,
-    encode_prefix,
-    varint,
-)
+from ironmesh.wire.native.messages import MAX_VARINT_BYTES, encode_prefix
 from ironmesh.wire.native.records import OVERHEAD_BYTES
-from ironmesh.wire.native.registry import ControlType
 
-_CHUNK_HEAD_BYTES: Final = 2 + MAX_VARINT_BYTES
-_USUAL_HEAD_BYTES: Final = _CHUNK_HEAD_BYTES + MAX_VARINT_BYTES + 32
+_USUAL_HEAD_BYTES: Final = CHUNK_HEAD_BYTES + MAX_VARINT_BYTES + 32
 
 
 class Packer:
@@ -68,21 +60,8 @@ class Packer:
 
     def put_piece(self, piece: Piece) -> None:
         """Add a part of a message, in as many chunks as it needs."""
-        message, at, size = piece
-        payload = memoryview(message.payload)
-        head = encode_head(message)
-        end = at + size
-        while at < end:
-            flags = head[1] & PRIORITY_BITS
-            first = b""
-            if not at:
-                flags |= FLAG_FIRST
-                first = varint(len(payload)) + head
-            room = min(PACK_BYTES, self._capacity - _CHUNK_HEAD_BYTES - len(first))
-            data = payload[at : min(at + room, end)]
-            prefix = bytes((ControlType.CHUNK, flags)) + varint(len(first) + len(data)) + first
+        for prefix, data in split(piece, self._capacity):
             self._put(prefix, data)
-            at += len(data)
 
     def flush(self) -> None:
         """Seal what is there."""

@@ -95,7 +95,7 @@ class Head(NamedTuple):
 
 
 def varint(number: int) -> bytes:
-    """Return a number of at most 28 bits in LEB128."""
+    """Return a number in LEB128; where nothing else is said, of at most 28 bits."""
     if number < 0x80:
         return bytes((number,))
     out = bytearray()
@@ -264,15 +264,18 @@ def _control(data: bytes, at: int) -> tuple[Control, int]:
     return Control(kind, flags, data[at : at + size]), at + size
 
 
-def take_varint(data: bytes, at: int) -> tuple[int, int]:
+def take_varint(data: bytes, at: int, max_bytes: int = MAX_VARINT_BYTES) -> tuple[int, int]:
     """Return the varint at `at` and where it ends.
 
+    Args:
+        max_bytes: more are refused; each holds 7 bits.
+
     Raises:
-        RemoteProtocolError: BAD_BODY: it is not in its shortest form, or has over 28 bits.
+        RemoteProtocolError: BAD_BODY: it is not in its shortest form, or has too many bytes.
         IndexError: it is cut off.
     """
     value = 0
-    for place in range(MAX_VARINT_BYTES):
+    for place in range(max_bytes):
         byte = data[at + place]
         value |= (byte & 0x7F) << (7 * place)
         if byte < 0x80:

@@ -78,6 +78,8 @@ SKIPPED: Final = range(128, 192)
 
 MAX_NAME_CHARS: Final = 64
 
+_MESH_NAMES: Final = frozenset(MESH_TYPES.values())
+
 NUMBER_OF: Final = {name: number for number, name in (MESH_TYPES | APPLICATION_TYPES).items()}
 """The number of each type that has one; such a type is never written by its name."""
 
@@ -100,3 +102,8 @@ def is_name(name: str) -> bool:
     is_text = name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name)
     fits = 0 < len(name) <= MAX_NAME_CHARS
     return is_text and fits and name not in NUMBER_OF and name not in _RESERVED_NAMES
+
+
+def is_for_destinations(kind: str) -> bool:
+    """Tell whether messages of a type may go on to a node that is not the next one, in a parcel."""
+    return kind == MessageType.ACK or kind not in _MESH_NAMES

@@ -1,0 +1,1 @@
+"""Sealing messages for a node that is not the next one: keys, parcels and their order. Pure."""
