@@ -76,6 +76,10 @@ class RoutingTable:
         if known is None or is_same_source or cost < known.cost:
             self._routes[destination] = Route(neighbour, cost, now)
 
+    def items(self) -> Iterable[tuple[NodeId, Route]]:
+        """Return each destination with its route."""
+        return self._routes.items()
+
     def announcement(self, neighbour: NodeId) -> tuple[RouteEntry, ...]:
         """Return what to tell `neighbour` (10.1): ourselves first, its own routes poisoned."""
         routes = [RouteEntry(self._own_id, 0)]

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.vectors import load
 
-from ironmesh.mesh.table import INFINITY, MAX_DESTINATIONS, RoutingTable
+from ironmesh.mesh.legacy.table import INFINITY, MAX_DESTINATIONS, RoutingTable
 from ironmesh.types import NodeId
 from ironmesh.wire.legacy.mesh import RouteEntry
 
