@@ -113,6 +113,10 @@ class MeshType(StrEnum):
     TRACE_REPLY = "TRACE_REPLY"
 
 
+BRIDGED: Final = "BRIDGED"
+"""The type of messages in which a bridge hands over what somebody wrote for the 0.8 wire."""
+
+
 class Message(msgspec.Struct, frozen=True, gc=False):
     """One message between two nodes, whatever wire carries it."""
 
@@ -168,6 +172,17 @@ class LinkInfo(msgspec.Struct, frozen=True):
     def is_ours(self) -> bool:
         """The peer runs this implementation: none other speaks the native wire."""
         return self.wire is WireKind.NATIVE
+
+
+class MeshMode(StrEnum):
+    """What a node does for others."""
+
+    OFF = "off"
+    """It knows its direct peers only."""
+    PASSIVE = "passive"
+    """It uses routes, and is none."""
+    RELAY = "relay"
+    """It hands on what is for others."""
 
 
 class Refusal(StrEnum):

@@ -26,7 +26,7 @@ from ironmesh.errors import ControlError, KeyFileError, RemoteProtocolError, Tru
 from ironmesh.trust.published import read_published
 from ironmesh.types import NodeId, Secret
 from ironmesh.wire import receipts
-from ironmesh.wire.legacy import control, frame, handshake, inner, mesh
+from ironmesh.wire.legacy import bridged, control, frame, handshake, inner, mesh
 from ironmesh.wire.native import beacons, messages, records, relaying
 from ironmesh.wire.native import handshake as native
 
@@ -53,6 +53,13 @@ def _inner(data: bytes) -> object:
     with suppress(RemoteProtocolError):
         inner.timestamp_of(found)
     return inner.priority_of(found), inner.message_id_of(found.msg_id)
+
+
+def _bridged(data: bytes) -> object:
+    """Open it as its destination, also where it is whole but for its first bytes."""
+    with suppress(RemoteProtocolError):
+        sessions.open_bridged(bytes((bridged.VERSION,)) + data)
+    return sessions.open_bridged(data)
 
 
 def _hello(data: bytes) -> object:
@@ -89,6 +96,7 @@ TARGETS: Mapping[str, Target] = {
     "handshake-server": Target(handshake.decode_from_server, WIRE),
     "handshake-client": Target(_hello, WIRE),
     "control": Target(control.decode, WIRE),
+    "bridged": Target(_bridged, WIRE),
     "session-frame": Target(sessions.open_frame, ()),
     "session-sealed": Target(sessions.open_sealed, ()),
     "session-server": Target(sessions.server_hears, ()),

@@ -6,11 +6,11 @@ from functools import lru_cache
 from typing import Final
 
 from ironmesh.errors import DeliveryError
-from ironmesh.types import MeshType, MessageType
-from ironmesh.wire.legacy.constants import MAX_SENT_TYPE_CHARS
+from ironmesh.types import BRIDGED, MeshType, MessageType
+from ironmesh.wire.legacy.constants import MAX_SENT_TYPE_CHARS, TUNNEL_TYPE
 from ironmesh.wire.legacy.control import CHANNEL_TYPES, MESH_TYPES
 
-_MESH_TYPES: Final = frozenset({MessageType.ACK, *MeshType})
+_MESH_TYPES: Final = frozenset({MessageType.ACK, BRIDGED, TUNNEL_TYPE, *MeshType})
 """What nodes of ours say to each other."""
 
 

@@ -39,6 +39,7 @@ from ironmesh.session.legacy.settings import (
     LegacySettings,
 )
 from ironmesh.types import (
+    BRIDGED,
     Instant,
     LinkInfo,
     Message,
@@ -51,12 +52,13 @@ from ironmesh.types import (
     WireKind,
     message_id_text,
 )
-from ironmesh.wire.legacy import control, frame, inner
+from ironmesh.wire.legacy import bridged, control, frame, inner
 from ironmesh.wire.legacy.constants import (
     APPLICATION_TTL,
     BROADCAST,
     CONTROL_TTL,
 )
+from ironmesh.wire.legacy.transit import Transit
 
 _MAX_UNANSWERED_PINGS: Final = 16
 
@@ -151,7 +153,11 @@ class LegacyChannel:
             raise LocalProtocolError("a key change is under way")
         drafts = self._drafts(messages)
         units = self._seal_controls(self._sealer, now)
-        units.extend(self._sealer.seal(draft, now.wall) for draft in drafts)
+        for draft in drafts:
+            if isinstance(draft, Transit):
+                units.append(self._sealer.pass_on(draft.said, now.wall))
+            else:
+                units.append(self._sealer.seal(draft, now.wall))
         return units
 
     def open(self, unit: Unit, now: Instant) -> Opened:
@@ -227,12 +233,16 @@ class LegacyChannel:
 
     # --- Out ---------------------------------------------------------------------------------
 
-    def _drafts(self, messages: Sequence[Message]) -> list[Draft]:
+    def _drafts(self, messages: Sequence[Message]) -> list[Draft | Transit]:
         for message in messages:
             check_sendable(message, self._own_id)
         return [self._draft(message) for message in messages]
 
-    def _draft(self, message: Message) -> Draft:
+    def _draft(self, message: Message) -> Draft | Transit:
+        if isinstance(message, Transit):
+            return message
+        if message.type == BRIDGED:
+            return _unpacked(message)
         if message.type in control.MESH_TYPES:
             text, ttl = message.id.hex(), CONTROL_TTL
         else:
@@ -274,10 +284,13 @@ class LegacyChannel:
 
     def _dispatch(self, received: Received, opener: Opener, now: Instant) -> Opened:
         kind = received.inner.type
+        if kind in control.CHANNEL_TYPES or kind in control.MESH_TYPES:
+            if received.inner.hops:
+                raise RemoteProtocolError(Refusal.PROTOCOL, f"a relayed {kind}")
+            if received.is_transit:
+                raise RemoteProtocolError(Refusal.NOT_FOR_US, f"a {kind} for somebody else")
         if kind not in control.CHANNEL_TYPES:
             return Opened(messages=[self._message(received)])
-        if received.inner.hops:
-            raise RemoteProtocolError(Refusal.PROTOCOL, f"a relayed {kind}")
         return Opened(events=self._on_control(kind, received.payload, opener, now))
 
     def _on_control(
@@ -320,6 +333,16 @@ class LegacyChannel:
     def _message(self, received: Received) -> Message:
         said = received.inner
         message_id = inner.message_id_of(said.msg_id)
+        if received.is_transit:
+            return Transit(
+                id=message_id,
+                type=said.type,
+                payload=received.payload,
+                source=NodeId(said.source),
+                destination=NodeId(said.destination),
+                priority=inner.priority_of(said),
+                said=said,
+            )
         if said.type not in control.MESH_TYPES:
             self._refuse_duplicate(said.source, message_id)
         return Message(
@@ -352,6 +375,20 @@ class LegacyChannel:
         if self._pong_tokens < 1:
             raise RemoteProtocolError(Refusal.LIMIT, "more pings than are answered")
         self._pong_tokens -= 1
+
+
+def _unpacked(message: Message) -> Transit:
+    """Return the frame that a bridge of ours took over from another node."""
+    said = bridged.decode(message.payload).said
+    return Transit(
+        id=message.id,
+        type=said.type,
+        payload=said.payload,
+        source=NodeId(said.source),
+        destination=NodeId(said.destination),
+        priority=message.priority,
+        said=said,
+    )
 
 
 def _reason_of(payload: bytes) -> str:

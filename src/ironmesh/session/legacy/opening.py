@@ -24,6 +24,8 @@ class Received(NamedTuple):
     inner: inner.Inner
     timestamp_s: float
     payload: bytes
+    is_transit: bool = False
+    """It is for somebody else, and `inner` is to be passed on."""
 
 
 class Opener:
@@ -79,6 +81,9 @@ class Opener:
         timestamp_s = inner.timestamp_of(opened)
         _check_header(parts.header, opened, timestamp_s)
         guard.accept(opened.sequence, timestamp_s, now.wall)
+        if self._provenance.is_transit(opened):
+            self._provenance.check_transit(opened)
+            return Received(opened, timestamp_s, opened.payload, is_transit=True)
         return Received(opened, timestamp_s, self._provenance.check(opened))
 
     def _decrypt(self, ciphertext: bytes) -> tuple[bytes, ReplayGuard]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+import msgspec
+
 from ironmesh.crypto import sodium
 from ironmesh.crypto.identity import Identity
 from ironmesh.errors import LocalProtocolError, MessageTooLargeError
@@ -17,6 +19,7 @@ from ironmesh.wire.legacy.constants import (
     MAX_UNIT_BYTES,
 )
 from ironmesh.wire.legacy.control import CHANNEL_TYPES
+from ironmesh.wire.legacy.transit import WRITTEN_LATER, Transit, fits
 
 
 class Draft(NamedTuple):
@@ -37,6 +40,10 @@ def check_sendable(message: Message, own_id: NodeId) -> None:
         MessageTooLargeError: it does not fit.
         LocalProtocolError: it is not ours to send.
     """
+    if isinstance(message, Transit):
+        if not fits(message.said):
+            raise MessageTooLargeError("the frame is larger than published nodes take")
+        return
     size = len(message.payload)
     if size > MAX_PAYLOAD_BYTES:
         raise MessageTooLargeError(
@@ -79,33 +86,44 @@ class Sealer:
 
     def seal(self, draft: Draft, wall: float) -> bytes:
         """Return the frame of one message, stamped with `wall` (seconds since 1970)."""
-        self._sequence += 1
-        own_id, destination = self._source, draft.destination
-        plaintext = inner.encode(
+        own_id = self._source
+        return self._write(
             inner.Inner(
                 type=draft.type,
                 payload=draft.payload,
                 msg_id=draft.message_id,
                 source=own_id,
                 source_display=own_id,
-                destination=destination,
+                destination=draft.destination,
                 timestamp=wall,
                 priority=draft.priority.value,
-                sequence=self._sequence,
                 ttl=draft.ttl,
                 source_signature=self._sign_source(draft),
                 source_sig_scheme=source.SCHEME_V2,
-            )
+            ),
+            wall,
+            draft.priority,
         )
+
+    def pass_on(self, said: inner.Inner, wall: float) -> bytes:
+        """Return the frame of a message as its source wrote it; one without a time gets `wall`."""
+        timestamp_s = inner.timestamp_of(said)
+        if timestamp_s == WRITTEN_LATER:
+            said, timestamp_s = msgspec.structs.replace(said, timestamp=wall), wall
+        return self._write(said, timestamp_s, inner.priority_of(said))
+
+    def _write(self, said: inner.Inner, timestamp_s: float, priority: MessagePriority) -> bytes:
+        self._sequence += 1
+        plaintext = inner.encode(msgspec.structs.replace(said, sequence=self._sequence))
         nonce = self._random(sodium.BOX_NONCE_BYTES)
         ciphertext = frame.encrypt(self._key.reveal(), nonce, plaintext)
         return frame.pack(
             ciphertext,
             self._identity.sign(ciphertext),
             sequence=self._sequence,
-            timestamp_ms=frame.milliseconds(wall),
-            message_id_hash=frame.id_hash(draft.message_id),
-            priority=draft.priority,
+            timestamp_ms=frame.milliseconds(timestamp_s),
+            message_id_hash=frame.id_hash(said.msg_id),
+            priority=priority,
         )
 
     def _sign_source(self, draft: Draft) -> bytes:

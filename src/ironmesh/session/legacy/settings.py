@@ -36,6 +36,11 @@ def knows_nobody(_source: NodeId) -> bytes | None:
     return None
 
 
+def nobody_is(_source: NodeId) -> bool:
+    """Know no node that spoke our own wire."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegacySettings:
     """Made once for each node and shared by all its 0.8 handshakes and channels."""
@@ -46,6 +51,10 @@ class LegacySettings:
     random: Random
     known_keys: Callable[[NodeId], bytes | None] = knows_nobody
     """The pinned Ed25519 public key (32 bytes) of an originator, to check what relays hand over."""
+    is_native: Callable[[NodeId], bool] = nobody_is
+    """Tells whether a node once spoke our own wire with us: it has no business on this one."""
+    takes_transit: bool = False
+    """Frames for other nodes are handed over, as `Transit`, and not refused."""
     min_version: str = "ironmesh/0.3"
     """Peers that state less are refused."""
     protocol_version: str = PROTOCOL_VERSION

@@ -23,6 +23,8 @@ MAX_SEQUENCE: Final = 2**48
 """Our own limit, as in 0.9: one frame must not be able to use up the numbers."""
 
 BROADCAST: Final = "*"
+TUNNEL_TYPE: Final = "IM5"
+"""Frames in which two nodes of ours speak their own wire over published relays."""
 APPLICATION_TTL: Final = 5
 CONTROL_TTL: Final = 3
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from ironmesh.types import MeshType, MessageType
+from ironmesh.types import BRIDGED, MeshType, MessageType
 
 NAMED: Final = 0
 """A type that has no number: its name follows the flags."""
@@ -72,6 +72,7 @@ APPLICATION_TYPES: Final = {
     72: MessageType.SYS.value,
     73: MessageType.ERROR.value,
     74: MessageType.PEER_INFO.value,
+    75: BRIDGED,
 }
 
 SKIPPED: Final = range(128, 192)
