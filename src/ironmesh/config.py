@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from ironmesh.errors import ConfigError
-from ironmesh.types import Secret
+from ironmesh.types import MeshMode, Secret
 
 DEFAULT_PORT: Final = 8765
 MIN_PASSPHRASE_CHARS: Final = 12
 DEFAULT_MESH: Final = "ironmesh"
+MAX_LEGACY_HOPS: Final = 15
+"""A distance of 16 means unreachable on the 0.8 wire."""
 MAX_NAME_BYTES: Final = 64
 """Our own names; names of others may be longer (256 characters on the 0.8 wire)."""
 
@@ -162,6 +164,15 @@ class NodeConfig:
     """The 0.8 wire's own passphrase; None = the mesh passphrase serves."""
     legacy_same_passphrase: bool = False
     """The mesh passphrase may serve on the 0.8 wire, however weak it is."""
+    mesh_routing: MeshMode = MeshMode.RELAY
+    max_hops: int = 5
+    """How far a message may go over nodes that speak the 0.8 wire; ours count for themselves."""
+    route_announce_interval_s: float = 30.0
+    """Between two announcements of routes to a neighbour on the 0.8 wire."""
+    route_ttl_s: float = 90.0
+    """How long a route lives that a neighbour on the 0.8 wire does not announce again."""
+    allow_plain_relay: bool = False
+    """Send the plain body over relays of the 0.8 wire, where nothing can be sealed for its node."""
     require_pq: bool = False
     """Refuse sessions that a quantum computer could open later: those of slow radio links."""
     keys_passphrase: Secret | None = None
@@ -188,6 +199,7 @@ class NodeConfig:
             )
         if self.rekey_interval_s < 0:
             raise ConfigError("the rekey interval is negative", "use seconds, or 0 for never")
+        self._check_mesh_settings()
         if parse_protocol_version(self.min_protocol_version) == (0, 0):
             raise ConfigError(
                 f"{self.min_protocol_version!r} is not a protocol version", "write ironmesh/X.Y"
@@ -195,6 +207,16 @@ class NodeConfig:
         if self.legacy is LegacyMode.NAMED and not self.legacy_names:
             raise ConfigError(
                 "no names for the 0.8 wire", "write --allow-legacy=name1,name2 or --allow-legacy"
+            )
+
+    def _check_mesh_settings(self) -> None:
+        if not 0 < self.max_hops <= MAX_LEGACY_HOPS:
+            raise ConfigError(
+                f"max_hops={self.max_hops} is out of range", f"use 1 to {MAX_LEGACY_HOPS}"
+            )
+        if min(self.route_announce_interval_s, self.route_ttl_s) < 1:
+            raise ConfigError(
+                "routes cannot be announced, or expire, that often", "use at least 1 second"
             )
 
     def _check_generations(self) -> None:

@@ -24,7 +24,7 @@ from ironmesh.config import (
 from ironmesh.crypto.passphrase import check_length
 from ironmesh.errors import ConfigError, NotBuiltError, PassphraseError
 from ironmesh.mesh.capabilities import check_capability
-from ironmesh.types import MessagePriority, Secret
+from ironmesh.types import MeshMode, MessagePriority, Secret
 
 AnyPath = str | PathLike[str]
 AnySecret = str | Secret
@@ -59,6 +59,11 @@ class DaemonSettings(TypedDict, total=False):
     legacy_passphrase: AnySecret | None
     legacy_same_passphrase: bool
     require_pq: bool
+    mesh_routing: str
+    max_hops: int
+    route_announce_interval: float
+    route_ttl: float
+    allow_plain_relay: bool
     kdf: KdfCost
     # Switches of features to come:
     gui: bool
@@ -71,10 +76,6 @@ class DaemonSettings(TypedDict, total=False):
     max_message_size: int
     log_level: str
     log_format: str
-    mesh_routing: str
-    max_hops: int
-    route_announce_interval: float
-    route_ttl: float
     capability_announce_interval: float
     metrics_format: str
     audit_log_max_bytes: int
@@ -94,6 +95,7 @@ _FLAGS: Final = (
     "mdns",
     "legacy_same_passphrase",
     "require_pq",
+    "allow_plain_relay",
 )
 _PATHS: Final = (
     "keys_path",
@@ -126,10 +128,10 @@ _CHOICES: Final = {
 _KINDS: Final[dict[str, tuple[type, str]]] = {
     "kdf": (KdfCost, "a KdfCost"),
     "passphrase_generation": (int, "a whole number"),
+    "max_hops": (int, "a whole number"),
 }
 _POSITIVE: Final = (
     "max_message_size",
-    "max_hops",
     "route_announce_interval",
     "route_ttl",
     "capability_announce_interval",
@@ -208,6 +210,11 @@ def to_config(
         legacy_names=legacy_names,
         legacy_passphrase=_optional(given.get("legacy_passphrase"), _long_enough),
         legacy_same_passphrase=given.get("legacy_same_passphrase", False),
+        mesh_routing=MeshMode(given.get("mesh_routing", MeshMode.RELAY)),
+        max_hops=given.get("max_hops", 5),
+        route_announce_interval_s=float(given.get("route_announce_interval", 30.0)),
+        route_ttl_s=float(given.get("route_ttl", 90.0)),
+        allow_plain_relay=given.get("allow_plain_relay", False),
         require_pq=given.get("require_pq", False),
         keys_passphrase=given.get("keys_passphrase"),
         keys_path=_path(given.get("keys_path")),
@@ -287,7 +294,7 @@ def _check_number(name: str, value: object) -> None:
 
 
 def _check_kind(name: str, value: object, kind: Any, what: str) -> None:
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ConfigError(f"{name}={value!r} is not {what}", f"use {what}")
 
 

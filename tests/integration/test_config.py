@@ -98,10 +98,12 @@ def test_a_file_is_enough_and_the_environment_wins_over_it(home: Home) -> None:
 
 def test_a_published_configuration_is_taken_over_at_the_first_start(home: Home) -> None:
     port = free_port()
-    home.write("config.json", json.dumps({"agent_name": "alice", "port": port, "max_hops": 3}))
+    home.write("config.json", json.dumps({"agent_name": "alice", "port": port, "prune_days": 3}))
     flags = ("--bind", "127.0.0.1", "--no-mdns")
     node = home.start(*flags)
-    node.wait_line("config.json was taken over into .*; not in this version and left out: max_hops")
+    node.wait_line(
+        "config.json was taken over into .*; not in this version and left out: prune_days"
+    )
     assert home.state()["listening"] == [f"127.0.0.1:{port}"]
     node.terminate()
     again = home.start(*flags)

@@ -64,6 +64,11 @@ def _weaker_choices(config: NodeConfig) -> list[str]:
             "INSECURE: --allow-plaintext-ws sends without TLS; sessions stay encrypted, but names"
             " and handshakes show. Leave it out to use TLS"
         )
+    if config.allow_plain_relay:
+        texts.append(
+            "INSECURE: --allow-plain-relay lets relays of the 0.8 wire read what cannot be sealed"
+            " for its node; leave it out, and such a message is refused"
+        )
     if config.legacy is not LegacyMode.OFF:
         texts += _of_the_legacy_wire(config)
     return texts

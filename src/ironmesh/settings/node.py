@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ironmesh.config import LegacyMode, NodeConfig, PeerAddress, parse_moment
 from ironmesh.settings.resolve import Settings
-from ironmesh.types import Secret
+from ironmesh.types import MeshMode, Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,11 @@ def node_config(settings: Settings, secrets: Passphrases) -> NodeConfig:
         legacy_names=frozenset(settings["legacy_names"]),
         legacy_passphrase=secrets.legacy,
         legacy_same_passphrase=settings["legacy_same_passphrase"],
+        mesh_routing=MeshMode(settings["mesh_routing"]),
+        max_hops=settings["max_hops"],
+        route_announce_interval_s=settings["route_announce_interval"],
+        route_ttl_s=settings["route_ttl"],
+        allow_plain_relay=settings["allow_plain_relay"],
         require_pq=settings["require_pq"],
         keys_passphrase=secrets.keys,
         keys_path=settings["keys_path"],

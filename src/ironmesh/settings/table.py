@@ -11,6 +11,7 @@ from typing import Final
 from ironmesh.config import (
     DEFAULT_MESH,
     DEFAULT_PORT,
+    MAX_LEGACY_HOPS,
     LegacyMode,
     PeerAddress,
     check_mesh,
@@ -31,6 +32,7 @@ from ironmesh.settings.kinds import (
     Value,
     Whole,
 )
+from ironmesh.types import MeshMode
 
 
 class Group(StrEnum):
@@ -38,6 +40,7 @@ class Group(StrEnum):
 
     NODE = "The node and its files"
     NETWORK = "Network"
+    MESH = "Mesh"
     WIRE = "Wires"
     LOG = "Log"
 
@@ -329,6 +332,43 @@ _WIRES: Final = (
         help="Seconds between key changes; 0 = never.",
     ),
 )
+_MESH: Final = (
+    Setting(
+        name="mesh_routing",
+        kind=Choice(tuple(mode.value for mode in MeshMode)),
+        group=Group.MESH,
+        default=MeshMode.RELAY.value,
+        help="Hand on what is for others; only use routes; or know direct peers only.",
+    ),
+    Setting(
+        name="max_hops",
+        kind=Whole(1, MAX_LEGACY_HOPS),
+        group=Group.MESH,
+        default=5,
+        help="How far a message may go over nodes of the 0.8 wire.",
+    ),
+    Setting(
+        name="route_announce_interval",
+        kind=Seconds(1),
+        group=Group.MESH,
+        default=30.0,
+        help="Seconds between two announcements of routes on the 0.8 wire.",
+    ),
+    Setting(
+        name="route_ttl",
+        kind=Seconds(1),
+        group=Group.MESH,
+        default=90.0,
+        help="Seconds that a route of the 0.8 wire lives unless it is announced again.",
+    ),
+    Setting(
+        name="allow_plain_relay",
+        kind=Switch(),
+        group=Group.MESH,
+        default=False,
+        help="Let relays of the 0.8 wire read what cannot be sealed. INSECURE.",
+    ),
+)
 _LOG: Final = (
     Setting(
         name="log_level",
@@ -368,10 +408,6 @@ _LATER: Final = (
     _later("routes_path", FilePath()),
     _later("capabilities_path", FilePath()),
     _later("capability_announce_interval", Seconds(1)),
-    _later("mesh_routing", Choice(("off", "passive", "relay"))),
-    _later("max_hops", Whole(1)),
-    _later("route_announce_interval", Seconds(1)),
-    _later("route_ttl", Seconds(1)),
     _later("gui_bind", Text()),
     _later("rns_configdir", FilePath()),
     _later("rns_announce_interval", Seconds(1)),
@@ -381,7 +417,7 @@ _LATER: Final = (
     _later("pending_trust_queue_cap", Whole(1), variable="IRONMESH_PENDING_QUEUE_CAP"),
 )
 
-SETTINGS: Final = (*_NODE, *_NETWORK, *_WIRES, *_LOG, *_LATER)
+SETTINGS: Final = (*_NODE, *_NETWORK, *_MESH, *_WIRES, *_LOG, *_LATER)
 """Every setting, in the order of `--help` and of the manual."""
 BUILT: Final = tuple(setting for setting in SETTINGS if setting.stage is Stage.BUILT)
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}

@@ -67,8 +67,8 @@ def test_passphrases_are_never_shown(ironmesh, home, monkeypatch):
 
 
 def test_a_setting_of_a_later_feature_is_shown_only_where_it_is_set(ironmesh, home):
-    assert "max_hops" not in shown(ironmesh, home)
-    assert shown(ironmesh, home, "--max-hops", "3")["max_hops"]["value"] == 3
+    assert "lora_max_payload" not in shown(ironmesh, home)
+    assert shown(ironmesh, home, "--lora-max-payload", "3")["lora_max_payload"]["value"] == 3
 
 
 def test_a_mistake_in_a_file_is_one_line_and_exit_1(ironmesh, home):

@@ -40,8 +40,8 @@ def test_known_keys_are_taken_over_and_the_rest_is_told(published, tmp_path):
     assert found["name"].value == "zoë"
     assert found["port"].value == 9000
     assert found["capabilities"].value == ("llm:x",)
-    assert set(found) == {"name", "port", "capabilities", "tls_cert"}
-    left_out = "left out: prune_days, require_message_promotion, max_hops, mystery"
+    assert set(found) == {"name", "port", "capabilities", "tls_cert", "max_hops"}
+    left_out = "left out: prune_days, require_message_promotion, mystery"
     assert all(name in notice for name in left_out.split(": ")[1].split(", "))
     assert "hunter2" not in notice + (tmp_path / "config.toml").read_text()
     assert "passphrase" in notice

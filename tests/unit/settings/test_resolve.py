@@ -63,7 +63,7 @@ def text_of(setting):
         case Switch():
             return "0" if setting.default else "1"
         case Whole() | Seconds():
-            return "17"
+            return "13"
         case FilePath():
             return f"/somewhere/{setting.name}"
         case Choice(words):
@@ -209,6 +209,8 @@ def test_every_field_of_a_node_config_can_be_set():
         "legacy_passphrase": "legacy_passphrase_file",
         "previous_passphrase": "previous_passphrase_file",
         "rekey_interval_s": "rekey_interval",
+        "route_announce_interval_s": "route_announce_interval",
+        "route_ttl_s": "route_ttl",
     }
     assert {renamed.get(field, field) for field in fields} <= set(BY_NAME)
 
