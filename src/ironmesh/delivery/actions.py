@@ -43,6 +43,8 @@ class Commit(msgspec.Struct, frozen=True):
 
     ops: tuple[StoreOp, ...]
     ids: tuple[MessageId, ...] = ()
+    can_wait: bool = False
+    """It may be part of a commit a little later: if it is lost, it is only learnt once more."""
 
 
 class Load(msgspec.Struct, frozen=True):

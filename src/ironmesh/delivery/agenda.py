@@ -15,12 +15,18 @@ Item = TypeVar("Item")
 
 
 class Agenda(Generic[Key]):
-    """Keys with a moment each, the earliest first; every call costs O(log n) at most, amortized."""
+    """Keys with a moment each, the earliest first; every call costs O(log n) at most, amortized.
+
+    Keys of one moment share a place in the heap: most of ours come in lists.
+    """
 
     def __init__(self) -> None:
         self._moments: dict[Key, float] = {}
-        self._heap: list[tuple[float, int, Key]] = []
+        self._keys: dict[float, list[Key]] = {}
+        """By moment, in the order in which they were noted; with some that left since."""
+        self._heap: list[float] = []
         self._count = 0
+        """Of all in `_keys`."""
 
     def __len__(self) -> int:
         return len(self._moments)
@@ -31,40 +37,59 @@ class Agenda(Generic[Key]):
     def put(self, key: Key, at: float) -> None:
         """Note a key, or move it to another moment."""
         self._moments[key] = at
-        self._count += 1
-        heapq.heappush(self._heap, (at, self._count, key))
-        self._tidy()
+        self._append(key, at)
+        if self._count > 2 * len(self._moments) + _SLACK:
+            self._tidy()
 
     def drop(self, key: Key) -> None:
         """Forget a key, if it is there."""
-        if self._moments.pop(key, None) is not None:
+        if self._moments.pop(key, None) is not None and (
+            self._count > 2 * len(self._moments) + _SLACK
+        ):
             self._tidy()
 
     @property
     def next(self) -> float | None:
         """The earliest moment; None = nothing is noted."""
         while self._heap:
-            at, _, key = self._heap[0]
-            if self._moments.get(key) == at:
-                return at
-            heapq.heappop(self._heap)
+            at = self._heap[0]
+            keys = self._keys[at]
+            while keys:
+                if self._moments.get(keys[-1]) == at:
+                    return at
+                keys.pop()
+                self._count -= 1
+            del self._keys[heapq.heappop(self._heap)]
         return None
 
     def take_due(self, now: float) -> list[Key]:
         """Return and forget the keys whose moment has come, the earliest first."""
         due: list[Key] = []
-        while self._heap and self._heap[0][0] <= now:
-            at, _, key = heapq.heappop(self._heap)
-            if self._moments.get(key) == at:
-                del self._moments[key]
-                due.append(key)
+        while self._heap and self._heap[0] <= now:
+            at = heapq.heappop(self._heap)
+            keys = self._keys.pop(at)
+            self._count -= len(keys)
+            for key in keys:
+                if self._moments.get(key) == at:
+                    del self._moments[key]
+                    due.append(key)
         return due
 
+    def _append(self, key: Key, at: float) -> None:
+        keys = self._keys.get(at)
+        if keys is None:
+            self._keys[at] = [key]
+            heapq.heappush(self._heap, at)
+        else:
+            keys.append(key)
+        self._count += 1
+
     def _tidy(self) -> None:
-        if len(self._heap) > 2 * len(self._moments) + _SLACK:
-            self._heap = [(at, rank, key) for rank, (key, at) in enumerate(self._moments.items())]
-            self._count = len(self._heap)
-            heapq.heapify(self._heap)
+        self._keys = {}
+        self._heap = []
+        self._count = 0
+        for key, at in self._moments.items():
+            self._append(key, at)
 
 
 class Line(Generic[Item]):
@@ -108,10 +133,11 @@ class Line(Generic[Item]):
 
     def pop_first(self) -> Item | None:
         """Take the item that waits longest."""
-        item = self.first
-        if item is not None:
-            self._items.popleft()
-        return item
+        while self._items:
+            item = self._items.popleft()
+            if self._is_waiting(item):
+                return item
+        return None
 
     def pop_last(self) -> Item | None:
         """Take the item that came last."""

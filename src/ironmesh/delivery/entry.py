@@ -33,6 +33,9 @@ class Stage(Enum):
     """Its end is known; the commit of it may be under way."""
 
 
+IN_WINDOW: Final = (Stage.LOADING, Stage.ON_WIRE)
+
+
 class Entry(msgspec.Struct, eq=False):
     """A message of ours; two are never equal."""
 

@@ -9,10 +9,14 @@ from itertools import chain
 from typing import Final
 
 from ironmesh.delivery.agenda import Line
-from ironmesh.delivery.entry import Entry, Stage
+from ironmesh.delivery.entry import IN_WINDOW, Entry, Stage
 from ironmesh.errors import QueueFullError
 from ironmesh.types import PRIORITIES, MessageId, NodeId
 from ironmesh.wire.receipts import Floor, join_id
+
+_READY: Final = Stage.READY
+_LOADING: Final = Stage.LOADING
+"""A name of the module is found sooner than a member of an enumeration."""
 
 RETRY_BASE_S: Final = 2.0
 RETRY_MAX_S: Final = 300.0
@@ -74,8 +78,7 @@ class Lane:
         self._window_counts = [0] * len(PRIORITIES)
         self._window_bytes = [0] * len(PRIORITIES)
         self._fresh = tuple(
-            Line[Entry](lambda entry: entry.stage is Stage.READY and entry.is_fresh)
-            for _ in PRIORITIES
+            Line[Entry](lambda entry: entry.stage is _READY and entry.is_fresh) for _ in PRIORITIES
         )
         self._again: tuple[list[tuple[int, Entry]], ...] = tuple([] for _ in PRIORITIES)
         self._held: dict[MessageId, Entry] = {}
@@ -83,17 +86,17 @@ class Lane:
 
     # --- Coming and going --------------------------------------------------------------------
 
-    def next_id(self) -> MessageId:
-        """Return the id of the next message."""
-        message_id = join_id(self.epoch, self.next_number)
+    def next_id(self) -> tuple[MessageId, int]:
+        """Return the id of the next message, and the number in it."""
+        number = self.next_number
         self.next_number += 1
-        return message_id
+        return join_id(self.epoch, number), number
 
     def add(self, entry: Entry) -> None:
         """Count an entry and its number."""
         self.count += 1
         self.size_bytes += entry.row.size_bytes
-        if entry.row.id[: len(self.epoch)] == self.epoch:
+        if entry.row.id.startswith(self.epoch):
             self._ledger.append(entry)
 
     def saved(self, entry: Entry) -> None:
@@ -134,7 +137,7 @@ class Lane:
         """
         victims: list[Entry] = []
         while (
-            self.count + 1 > self._limits.messages
+            self.count >= self._limits.messages
             or self.size_bytes + size_bytes > self._limits.payload_bytes
         ):
             fits_alone = size_bytes <= self._limits.payload_bytes
@@ -172,7 +175,7 @@ class Lane:
     def wait(self, entry: Entry) -> None:
         """An entry waits for its turn: first in line if it was transmitted before."""
         entry.is_fresh = entry.is_fresh and entry.stage is not Stage.HELD
-        self._move(entry, Stage.READY)
+        self._move(entry, _READY)
         if entry.is_fresh:
             self._fresh[entry.rank].append(entry)
         else:
@@ -185,19 +188,16 @@ class Lane:
         self._held[entry.row.id] = entry
 
     def _move(self, entry: Entry, stage: Stage) -> None:
-        match entry.stage:
-            case Stage.LOADING | Stage.ON_WIRE:
-                del self.window[entry.row.id]
-                self._window_counts[entry.rank] -= 1
-                self._window_bytes[entry.rank] -= entry.row.size_bytes
-            case Stage.HELD:
-                del self._held[entry.row.id]
-            case Stage.READY if entry.is_fresh and stage is not Stage.YIELDING:
-                entry.stage = stage
+        before, entry.stage = entry.stage, stage
+        if before in IN_WINDOW:
+            del self.window[entry.row.id]
+            self._window_counts[entry.rank] -= 1
+            self._window_bytes[entry.rank] -= entry.row.size_bytes
+        elif before is _READY:
+            if entry.is_fresh and stage is not Stage.YIELDING:
                 self._fresh[entry.rank].note_left()
-            case _:
-                pass
-        entry.stage = stage
+        elif before is Stage.HELD:
+            del self._held[entry.row.id]
 
     def take(self) -> tuple[list[Entry], list[Entry]]:
         """Return those that go now, by priority and number, and those too large for the link."""
@@ -227,12 +227,12 @@ class Lane:
         again = self._again[rank]
         while again:
             entry = heapq.heappop(again)[1]
-            if entry.stage is Stage.READY:
+            if entry.stage is _READY:
                 return entry
         return self._fresh[rank].pop_first()
 
     def _into_window(self, entry: Entry) -> None:
-        entry.stage = Stage.LOADING
+        entry.stage = _LOADING
         entry.is_fresh = False
         entry.tries += 1
         entry.attempts += 1

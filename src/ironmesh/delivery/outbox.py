@@ -14,6 +14,7 @@ the shell carries out in their order:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from ironmesh.delivery.actions import (
     MAX_LIFETIME_S,
@@ -40,7 +41,7 @@ from ironmesh.errors import DeliveryError, MessageTooLargeError
 from ironmesh.types import Instant, MessageId, NodeId, Random
 from ironmesh.wire.receipts import Receipt, Verdict
 
-_NOT_OUT: frozenset[Stage] = frozenset({Stage.ACCEPTED, Stage.YIELDING, Stage.ENDED})
+_NOT_OUT: Final = (Stage.ENDED, Stage.ACCEPTED, Stage.YIELDING)
 """A receipt cannot concern these: they never went, or it is over."""
 
 
@@ -149,12 +150,9 @@ class Outbox:
         """What was accepted, or the end of what was on its way, is on disk."""
         actions: list[OutboxAction] = []
         entries = self._shelf.find(ids)
-        cancelled: list[Entry] = []
-        for entry in entries:
-            if not entry.is_saved:
-                self._shelf.saved(entry, actions)
-            elif self._shelf.end_saved(entry):
-                cancelled.append(entry)
+        ended = [entry for entry in entries if entry.is_saved]
+        self._shelf.saved([entry for entry in entries if not entry.is_saved], actions)
+        cancelled = [entry for entry in ended if self._shelf.end_saved(entry)]
         if cancelled:
             tell_settled(cancelled, OutboxState.CANCELLED, "", actions)
         for lane in self._shelf.lanes_of(entries):

@@ -112,12 +112,13 @@ class Sender:
         actions: list[OutboxAction],
     ) -> None:
         messages: list[Message] = []
+        on_wire = Stage.ON_WIRE
         for entry in entries:
             row = entry.row
             payload = entry.payload if entry.payload is not None else loaded.get(row.id)
             if payload is None:
                 continue
-            entry.stage = Stage.ON_WIRE
+            entry.stage = on_wire
             messages.append(
                 Message(
                     id=row.id,
@@ -167,8 +168,9 @@ class Sender:
     def written(self, entries: Iterable[Entry], now: Instant, actions: list[OutboxAction]) -> None:
         """Wait for receipts of these; to a peer that sends none there is nothing to wait for."""
         sent: list[Entry] = []
+        on_wire, put_retry, at = Stage.ON_WIRE, self._shelf.retries.put, now.mono
         for entry in entries:
-            if entry.stage is not Stage.ON_WIRE:
+            if entry.stage is not on_wire:
                 continue
             lane = self._shelf.lane(entry.row.destination)
             if lane.link is None or not lane.link.can_confirm:
@@ -176,8 +178,8 @@ class Sender:
                 continue
             lane.written_no += 1
             entry.written_no = lane.written_no
-            entry.written_at = now.mono
-            self._shelf.retries.put(entry, now.mono + pause_s(entry.tries, lane.jitter))
+            entry.written_at = at
+            put_retry(entry, at + pause_s(entry.tries, lane.jitter))
         self._shelf.end(sent, OutboxState.SENT, "", now, actions)
         for lane in self._shelf.lanes_of(sent):
             self.pump(lane, now, actions)

@@ -69,7 +69,8 @@ class Shelf:
         for row in sorted(snapshot.outbox, key=self._age):
             left_s = row.lifetime_s - max(0.0, now.wall - row.as_of_wall)
             lane = self.lane(row.destination)
-            entry = self._enter(lane, row, now.mono + max(0.0, left_s), None)
+            _epoch, number = split_id(row.id)
+            entry = self._enter(lane, row, number, now.mono + max(0.0, left_s), None)
             entry.is_saved = True
             if row.state is OutboxState.HELD:
                 lane.hold(entry)
@@ -93,8 +94,9 @@ class Shelf:
         victims = lane.make_room(RANKS[draft.priority], len(draft.payload))
         if not lane.epoch:
             lane.epoch = self._random(EPOCH_BYTES)
+        message_id, number = lane.next_id()
         row = OutboxRow(
-            id=lane.next_id(),
+            id=message_id,
             destination=draft.destination,
             type=draft.type,
             priority=draft.priority,
@@ -103,15 +105,16 @@ class Shelf:
             lifetime_s=draft.lifetime_s,
             as_of_wall=now.wall,
         )
-        entry = self._enter(lane, row, now.mono + draft.lifetime_s, draft.payload)
+        entry = self._enter(lane, row, number, now.mono + draft.lifetime_s, draft.payload)
         entry.victims = victims
         for victim in victims:
             self.expiries.drop(victim)
         return entry
 
-    def _enter(self, lane: Lane, row: OutboxRow, expires_at: float, payload: bytes | None) -> Entry:
+    def _enter(
+        self, lane: Lane, row: OutboxRow, number: int, expires_at: float, payload: bytes | None
+    ) -> Entry:
         self._orders += 1
-        _epoch, number = split_id(row.id)
         entry = Entry(row, self._orders, number, RANKS[row.priority], expires_at, payload)
         self._entries[row.id] = entry
         self.expiries.put(entry, expires_at)
@@ -129,17 +132,19 @@ class Shelf:
             self.expiries.put(victim, victim.expires_at)
         self._forget(entry)
 
-    def saved(self, entry: Entry, actions: list[OutboxAction]) -> None:
-        """An accepted message is on disk, and so is the end of those that made room for it."""
-        lane = self._lanes[entry.row.destination]
-        lane.saved(entry)
-        if entry.victims:
-            self._evict(lane, entry.victims, actions)
-            entry.victims = ()
-        if entry.stage is Stage.ACCEPTED:
-            lane.wait(entry)
-        elif entry.end is not None:
-            actions.append(Commit((entry.end,), (entry.row.id,)))
+    def saved(self, entries: Iterable[Entry], actions: list[OutboxAction]) -> None:
+        """Accepted messages are on disk, and so is the end of those that made room for them."""
+        accepted = Stage.ACCEPTED
+        for entry in entries:
+            lane = self._lanes[entry.row.destination]
+            lane.saved(entry)
+            if entry.victims:
+                self._evict(lane, entry.victims, actions)
+                entry.victims = ()
+            if entry.stage is accepted:
+                lane.wait(entry)
+            elif entry.end is not None:
+                actions.append(Commit((entry.end,), (entry.row.id,)))
 
     def _evict(self, lane: Lane, victims: Sequence[Entry], actions: list[OutboxAction]) -> None:
         for victim in victims:
@@ -176,7 +181,9 @@ class Shelf:
             if entry.is_saved:
                 ops.append(entry.end)
         if ops:
-            actions.append(Commit(tuple(ops), tuple(op.id for op in ops)))
+            # A receipt that we forget comes again when we send the message again.
+            can_wait = state is OutboxState.DELIVERED
+            actions.append(Commit(tuple(ops), tuple([op.id for op in ops]), can_wait))
         if state is not OutboxState.CANCELLED:
             tell_settled(entries, state, reason, actions)
 

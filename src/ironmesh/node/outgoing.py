@@ -12,6 +12,7 @@ import msgspec
 
 from ironmesh.audit.events import AuditEvent
 from ironmesh.delivery.actions import (
+    Accepted,
     Commit,
     Draft,
     ForgedReceipt,
@@ -77,7 +78,7 @@ class Outgoing:
         self._counters = counters
         self._events = events
         self._journal = journal
-        self._saver = Saver(store, self._accepted, self._not_accepted, self._keep)
+        self._saver = Saver(store, self._accept, self._saved, self._not_committed, self._keep)
         self._saving: set[asyncio.Future[None]] = set()
         """Commits that are under way."""
         self._is_closed = False
@@ -103,23 +104,27 @@ class Outgoing:
             NotRunningError: the node stops.
         """
         self._check_open()
-        accepted = self._outbox.accept(drafts, self._clock.now())
-        await self._saver.save(accepted)
-        return accepted.ids
+        return await self._saver.save(drafts)
 
-    def _accepted(self, ids: Sequence[MessageId]) -> None:
-        self._counters.add("messages.accepted", len(ids))
+    def _accept(self, drafts: Sequence[Draft]) -> Accepted:
+        return self._outbox.accept(drafts, self._clock.now())
+
+    def _saved(self, new: Sequence[MessageId], ended: Sequence[MessageId]) -> None:
+        self._counters.add("messages.accepted", len(new))
+        self._committed([*new, *ended])
+
+    def _committed(self, ids: Sequence[MessageId]) -> None:
         self._run(self._outbox.committed(ids, self._clock.now()))
 
-    def _not_accepted(self, ids: Sequence[MessageId]) -> None:
+    def _not_committed(self, ids: Sequence[MessageId]) -> None:
         self._run(self._outbox.commit_failed(ids, self._clock.now()))
 
     def _keep(self, saving: asyncio.Future[None]) -> None:
         """Let the end of the node wait for a commit."""
         self._saving.add(saving)
-        saving.add_done_callback(self._saved)
+        saving.add_done_callback(self._let_go)
 
-    def _saved(self, saving: asyncio.Future[None]) -> None:
+    def _let_go(self, saving: asyncio.Future[None]) -> None:
         self._saving.discard(saving)
         if not saving.cancelled():
             saving.exception()  # whoever waited has it; nobody may have
@@ -226,6 +231,8 @@ class Outgoing:
                         way.enqueue(messages)
                 case Settled():
                     self._settled(action)
+                case Commit(ops, ids, can_wait=True):
+                    self._saver.save_later(ops, ids)
                 case Commit(ops, ids):
                     self._keep(self._tasks.spawn(self._commit(ops, ids), name="outbox commit"))
                 case Load(peer, ids):
@@ -242,9 +249,9 @@ class Outgoing:
             await self._store.commit(ops)
         except StoreError as error:
             _log.warning("the outbox was not written: %s", error)
-            self._run(self._outbox.commit_failed(ids, self._clock.now()))
+            self._not_committed(ids)
         else:
-            self._run(self._outbox.committed(ids, self._clock.now()))
+            self._committed(ids)
 
     async def _load(self, peer: NodeId, ids: Sequence[MessageId]) -> None:
         try:
@@ -291,8 +298,10 @@ class Outgoing:
         """Take nothing more, let what is being saved be saved, and stop the clockwork."""
         self._is_closed = True
         self._arm()
+        self._saver.begin()
         while self._saving:
             await asyncio.gather(*self._saving, return_exceptions=True)
+            self._saver.begin()
         waiters = [waiter for some in self._waiters.values() for waiter in some]
         self._waiters.clear()
         for waiter in waiters:

@@ -1,4 +1,4 @@
-"""One commit for all that was accepted while the one before was under way."""
+"""One commit for all that gathers during the one before, and for what may wait for another."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
-
-from ironmesh.delivery.actions import Accepted
-from ironmesh.delivery.records import DeliveryStore
-from ironmesh.errors import StoreError
+from ironmesh.delivery.actions import Accepted, Draft
+from ironmesh.delivery.records import DeliveryStore, StoreOp
+from ironmesh.errors import DeliveryError, IronMeshError, StoreError
 from ironmesh.types import MessageId
 
 MAX_CALLS: Final = 1024
 """Calls of `save` in one commit."""
 MAX_BYTES: Final = 4 * 1024 * 1024
 """Payload bytes after which a commit takes no further call."""
+MAX_LATER: Final = 1024
+"""Operations that wait for another commit, at most."""
+LATER_S: Final = 0.02
+"""How long they wait for it."""
 
-Tell = Callable[[Sequence[MessageId]], None]
+Accept = Callable[[Sequence[Draft]], Accepted]
 
-
-class _Call(msgspec.Struct, frozen=True):
-    accepted: Accepted
-    done: asyncio.Future[None]
+_Call = tuple[Sequence[Draft], asyncio.Future[tuple[MessageId, ...]]]
 
 
 class Saver:
-    """Gathers what many tasks have accepted: a task of its own for each would cost more than they.
+    """Takes in what many tasks want to send: each by itself would cost more than the message.
 
     Args:
-        on_saved: these are on disk; called in the order of the calls, before anybody is woken.
+        accept: gives drafts their ids, just before they are committed; raises if it takes none.
+        on_saved: these new messages, in the order of the calls, and these older ones, are on disk;
+            called before anybody is woken.
         on_failed: these are not, and will not be.
         keep: lets the end of the node wait for a task.
     """
@@ -39,58 +40,123 @@ class Saver:
     def __init__(
         self,
         store: DeliveryStore,
-        on_saved: Tell,
-        on_failed: Tell,
+        accept: Accept,
+        on_saved: Callable[[Sequence[MessageId], Sequence[MessageId]], None],
+        on_failed: Callable[[Sequence[MessageId]], None],
         keep: Callable[[asyncio.Task[None]], None],
     ) -> None:
         self._store = store
+        self._accept = accept
         self._on_saved = on_saved
         self._on_failed = on_failed
         self._keep = keep
         self._calls: deque[_Call] = deque()
+        self._later_ops: list[StoreOp] = []
+        self._later_ids: list[MessageId] = []
+        self._timer: asyncio.TimerHandle | None = None
         self._working: asyncio.Task[None] | None = None
 
-    async def save(self, accepted: Accepted) -> None:
-        """Return when what was accepted is on disk, which happens also if nobody waits for it.
+    async def save(self, drafts: Sequence[Draft]) -> tuple[MessageId, ...]:
+        """Return the ids of drafts once they are on disk; they get there also if nobody waits.
 
         Raises:
-            StoreError: it could not be brought to disk.
+            DeliveryError: they are not accepted.
+            StoreError: they could not be brought to disk.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._calls.append(_Call(accepted, done))
+        done: asyncio.Future[tuple[MessageId, ...]] = asyncio.get_running_loop().create_future()
+        self._calls.append((drafts, done))
         if self._working is None:
+            self.begin()
+        return await done
+
+    def save_later(self, ops: Sequence[StoreOp], ids: Sequence[MessageId]) -> None:
+        """Let operations be part of the next commit, which is not far away."""
+        self._later_ops += ops
+        self._later_ids += ids
+        if self._working is None:
+            self._begin_later()
+
+    def begin(self) -> None:
+        """Commit what waits now, unless that is under way."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._working is None and (self._calls or self._later_ops):
             self._working = asyncio.create_task(self._work(), name="outbox saver")
             self._keep(self._working)
-        await done
+
+    def _begin_later(self) -> None:
+        if len(self._later_ops) >= MAX_LATER:
+            self.begin()
+        elif self._later_ops and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LATER_S, self.begin)
 
     async def _work(self) -> None:
         try:
+            await self._save_group(self._take_group())
             while self._calls:
                 await self._save_group(self._take_group())
         finally:
             self._working = None
+            self._begin_later()
 
     def _take_group(self) -> list[_Call]:
         group: list[_Call] = []
         size_bytes = 0
         while self._calls and len(group) < MAX_CALLS and size_bytes < MAX_BYTES:
             group.append(self._calls.popleft())
-            size_bytes += group[-1].accepted.size_bytes
+            size_bytes += sum([len(draft.payload) for draft in group[-1][0]])
         return group
 
     async def _save_group(self, group: list[_Call]) -> None:
+        calls, accepted = self._accept_group(group)
+        ids = tuple([message_id for one in accepted for message_id in one.ids])
+        ops = [op for one in accepted for op in one.ops] + self._later_ops
+        later = self._later_ids
+        self._later_ops, self._later_ids = [], []
         try:
-            await self._store.commit([op for call in group for op in call.accepted.ops])
+            if ops:
+                await self._store.commit(ops)
         except StoreError as error:
-            if len(group) > 1:  # one that cannot be stored must not cost the others
-                for call in group:
-                    await self._save_group([call])
-                return
-            self._on_failed(group[0].accepted.ids)
-            if not group[0].done.done():
-                group[0].done.set_exception(error)
+            self._on_failed([*ids, *later])
+            await self._save_singly(calls, error)
         else:
-            self._on_saved([message_id for call in group for message_id in call.accepted.ids])
-            for call in group:
-                if not call.done.done():
-                    call.done.set_result(None)
+            self._on_saved(ids, later)
+            _tell(calls, ids)
+
+    def _accept_group(self, group: list[_Call]) -> tuple[list[_Call], list[Accepted]]:
+        """Accept all, or, where one cannot be accepted, the others."""
+        if not group:
+            return [], []
+        try:
+            return group, [self._accept([draft for drafts, _done in group for draft in drafts])]
+        except DeliveryError as error:
+            if len(group) == 1:
+                _fail(group[0], error)
+                return [], []
+        parts = [self._accept_group([call]) for call in group]
+        return [call for calls, _ in parts for call in calls], [
+            one for _, some in parts for one in some
+        ]
+
+    async def _save_singly(self, calls: list[_Call], error: StoreError) -> None:
+        """One that cannot be stored must not cost the others."""
+        if len(calls) == 1:
+            _fail(calls[0], error)
+            return
+        for call in calls:
+            await self._save_group([call])
+
+
+def _tell(calls: Sequence[_Call], ids: tuple[MessageId, ...]) -> None:
+    start = 0
+    for drafts, done in calls:
+        end = start + len(drafts)
+        if not done.done():
+            done.set_result(ids[start:end])
+        start = end
+
+
+def _fail(call: _Call, error: IronMeshError) -> None:
+    if not call[1].done():
+        call[1].set_exception(error)
