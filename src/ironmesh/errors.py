@@ -247,6 +247,12 @@ class UnknownPeerError(DeliveryError, ValueError):
     code = "unknown_peer"
 
 
+class AmbiguousNameError(UnknownPeerError):
+    """Several nodes that nobody vouches for claim one name."""
+
+    code = "ambiguous_name"
+
+
 class MessageTooLargeError(DeliveryError, ValueError):
     """The payload does not fit the wire."""
 

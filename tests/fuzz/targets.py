@@ -27,7 +27,7 @@ from ironmesh.trust.published import read_published
 from ironmesh.types import NodeId, Secret
 from ironmesh.wire import receipts
 from ironmesh.wire.legacy import bridged, control, frame, handshake, inner, mesh
-from ironmesh.wire.native import beacons, messages, records, relaying
+from ironmesh.wire.native import beacons, messages, noderecords, records, relaying
 from ironmesh.wire.native import handshake as native
 
 VECTORS = Path(__file__).resolve().parents[2] / "spec" / "vectors"
@@ -79,6 +79,13 @@ def _native_answer(data: bytes) -> object:
     return native.decode_answer(data, native.PROFILE_HYBRID)
 
 
+def _node_record(data: bytes) -> object:
+    for decode in (noderecords.decode_blobs, noderecords.decode_hashes):
+        with suppress(RemoteProtocolError):
+            decode(data)
+    return noderecords.decode_node_record(data)
+
+
 def _record(data: bytes) -> object:
     return parse_record(data, ["192.0.2.7", "fe80::1%eth0"], [ip_interface("192.0.2.1/24")])
 
@@ -110,6 +117,7 @@ TARGETS: Mapping[str, Target] = {
     "native-signed": Target(native_channel.open_signed, ()),
     "native-parcel": Target(native_parcels.open_any, ()),
     "native-parcel-content": Target(native_parcels.take_sealed, ()),
+    "native-node-record": Target(_node_record, WIRE),
     "native-beacon": Target(beacons.decode_beacon, WIRE),
     "native-responder": Target(native_sessions.responder_hears, ()),
     "native-initiator": Target(native_sessions.initiator_hears, ()),

@@ -1,0 +1,52 @@
+"""What time it is for node records: a node whose clock is far off goes by its neighbours. Pure."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Final
+
+from ironmesh.types import Instant, NodeId
+
+MAX_ERROR_S: Final = 3600.0
+ENOUGH_PEERS: Final = 3
+"""Fewer could be one liar and one who is wrong."""
+OLDEST_S: Final = 1_764_028_800.0
+"""2025-11-25: no clock that is right shows a time before this program was written."""
+
+
+class RecordClock:
+    """The own clock, unless it is older than the program or an hour off its direct peers.
+
+    Nothing but node records goes by it: no session, no message and no receipt.
+    """
+
+    def __init__(self) -> None:
+        self._offsets: dict[NodeId, float] = {}
+        """What each peer's clock showed, less our monotonic clock."""
+
+    def heard(self, peer: NodeId, clock_ms: int, now: Instant) -> None:
+        """A direct peer told its clock in a handshake.
+
+        Args:
+            clock_ms: milliseconds since 1970.
+        """
+        self._offsets[peer] = clock_ms / 1000 - now.mono
+
+    def gone(self, peer: NodeId) -> None:
+        """A peer is no longer direct."""
+        self._offsets.pop(peer, None)
+
+    def is_wrong(self, now: Instant) -> bool:
+        """Tell whether the own clock is not gone by; that is worth a warning."""
+        if now.wall < OLDEST_S:
+            return bool(self._offsets)
+        if len(self._offsets) < ENOUGH_PEERS:
+            return False
+        return abs(self._median(now) - now.wall) > MAX_ERROR_S
+
+    def time(self, now: Instant) -> float:
+        """Return the time that node records go by, in seconds since 1970."""
+        return self._median(now) if self.is_wrong(now) else now.wall
+
+    def _median(self, now: Instant) -> float:
+        return median(self._offsets.values()) + now.mono
