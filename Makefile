@@ -52,8 +52,8 @@ docs: $(PROJECT) ## Run the examples of the pages and record docs/demo.svg anew
 	@$(PY) scripts/docs_examples.py --write
 	@$(PY) scripts/record_svg.py --output docs/demo.svg --title 'Two agents find each other and talk' 'ironmesh demo'
 
-bench: $(PROJECT) $(PUBLISHED) ## Measure against the published node and write docs/benchmarks.* (ARGS=--quick)
-	@$(PY) -m bench --json docs/benchmarks.json --markdown docs/benchmarks.md --plot docs/benchmarks.svg $(ARGS)
+bench: $(PROJECT) $(PUBLISHED) ## Measure against the published node and write docs/benchmarks.* (ARGS=--quick writes nothing)
+	@$(PY) -m bench --pages docs $(ARGS)
 
 mutations: $(DEV) $(PROJECT) ## Take checks out of a copy, one by one, and see the attack tests fail
 	@$(PY) scripts/mutations.py $(ARGS)

@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m bench [--quick] [--json FILE] [--markdown FILE] [--plot FILE]`.
+"""Run the benchmarks: `python -m bench [--quick] [--only GROUP] [--json FILE] [--pages FOLDER]`.
 
 Ours and the published node take turns, so that both feel alike what else the machine does. It takes
 about ten minutes; `--quick` shows in one or two that everything runs, with figures of no value.
@@ -11,80 +11,122 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from bench.contestants import AS_GOT, EVERYBODY, LIFTED, OURS, Contestant
-from bench.measures import (
-    IN_FLIGHT,
-    QUICK,
-    Counts,
-    Figures,
-    command,
-    enqueue,
-    handshake,
-    messages,
-    round_trip,
-    start,
-)
-from bench.process import BenchError
-from bench.report import markdown, plot, put_into_page
-from bench.results import BURSTS, Results, machine_facts
-
-Measure = Callable[[Contestant], Figures]
-
-GROUPS = ("messages", "round-trip", "handshake", "enqueue", "start")
+from bench.counts import IN_FLIGHT, LIVE_TIMES, QUICK, Counts, Figures
+from bench.process import BenchError, CannotError
+from bench.report import RESULTS, STAGES, markdown, plot, put_into_page, stage_table
+from bench.results import MESSAGE_SIZES, Results, machine_facts
+from bench.sessions import connect, handshake
+from bench.stages import stages
+from bench.standing import commands, start
+from bench.traffic import enqueue, messages, relay, round_trip
 
 
-def measures(counts: Counts, groups: tuple[str, ...]) -> list[tuple[str, Measure, bool]]:
-    """Return name, measurement, and whether the published limits play a part in it."""
-    wanted: list[tuple[str, str, Measure, bool]] = [
-        *(
-            ("messages", title, partial(messages, counts=counts, size=size, prefix=prefix), True)
-            for prefix, title, size in BURSTS
-        ),
-        ("round-trip", "round trip", partial(round_trip, counts=counts), True),
-        ("handshake", "handshake", handshake, False),
-        ("enqueue", "durable enqueue", partial(enqueue, counts=counts), True),
-        ("start", "--help", command, False),
-        ("start", "start and idle", start, False),
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One measurement, and whom it concerns."""
+
+    group: str
+    title: str
+    run: Callable[[Contestant], Figures]
+    is_limited: bool = False
+    """The published limits play a part in it."""
+    is_ours: bool = False
+    """Only ours can be asked."""
+
+    def concerns(self, contestant: Contestant, contestants: list[Contestant]) -> bool:
+        """Tell whether it is worth while with this one."""
+        if contestant.is_published and self.is_ours:
+            return False
+        # Where limits play no part, it would be the same measurement twice.
+        return self.is_limited or contestant is not AS_GOT or LIFTED not in contestants
+
+
+def measures(counts: Counts) -> list[Measure]:
+    """Return all measurements but the profile."""
+    bursts = (
+        Measure("messages", title, partial(messages, counts=counts, size=size), is_limited=True)
+        for size, title in MESSAGE_SIZES
+    )
+    connects = (
+        Measure("connect", title, partial(connect, counts=counts, is_tls=is_tls))
+        for title, is_tls in (("connect", False), ("connect with TLS", True))
+    )
+    return [
+        *bursts,
+        Measure("round-trip", "round trip", partial(round_trip, counts=counts), is_limited=True),
+        Measure("handshake", "handshake alone", lambda _: handshake(counts), is_ours=True),
+        *connects,
+        Measure("relay", "relay in the middle", partial(relay, counts=counts)),
+        Measure("enqueue", "durable enqueue", partial(enqueue, counts=counts), is_limited=True),
+        Measure("start", "commands", commands),
+        Measure("start", "start and idle", start),
     ]
-    return [(title, run, is_limited) for group, title, run, is_limited in wanted if group in groups]
+
+
+PROFILE = "profile"
+GROUPS = (*dict.fromkeys(measure.group for measure in measures(QUICK)), PROFILE)
 
 
 def run(counts: Counts, contestants: list[Contestant], groups: tuple[str, ...]) -> Results:
     """Measure everything, round by round, the contestants taking turns."""
     results = Results(
         machine=machine_facts(),
-        settings={"rounds": counts.rounds, "in flight": IN_FLIGHT, "transport": "plain ws"},
+        settings={
+            "rounds": counts.rounds,
+            "in flight": IN_FLIGHT,
+            "transport": "plain ws unless the row says TLS",
+            "wire of ours": "native",
+            "live messages of ours": f"{LIVE_TIMES} for each durable one",
+        },
         titles={contestant.key: contestant.title for contestant in contestants},
     )
+    hopeless: set[tuple[str, str]] = set()
     for number in range(counts.rounds):
-        for title, measure, is_limited in measures(counts, groups):
+        results.note_load()
+        for measure in measures(counts):
+            if measure.group not in groups:
+                continue
             # Every other round the other way round: who goes first may find a warmer machine.
             for contestant in contestants if number % 2 == 0 else contestants[::-1]:
-                if contestant is AS_GOT and not is_limited and LIFTED in contestants:
-                    continue  # limits play no part: it is the same measurement twice
-                _measure(results, contestant, title, measure, number)
+                key = (contestant.key, measure.title)
+                if key not in hopeless and measure.concerns(contestant, contestants):
+                    try:
+                        _measure(results, contestant, measure, number)
+                    except CannotError:
+                        hopeless.add(key)
+    if PROFILE in groups:
+        results.stages = stages(OURS, counts)
+    results.note_load()
     return results
 
 
-def _measure(
-    results: Results, contestant: Contestant, title: str, measure: Measure, number: int
-) -> None:
+def _measure(results: Results, contestant: Contestant, measure: Measure, number: int) -> None:
     began = time.monotonic()
     try:
-        figures = measure(contestant)
+        figures = measure.run(contestant)
     except BenchError as error:
-        results.leave_out(f"{contestant.title}, {title}: {str(error).splitlines()[0]}")
-        told = str(error)
-    else:
-        if not figures:
-            results.leave_out(f"{contestant.title}, {title}: it cannot do this yet")
-        results.add(contestant.key, figures)
-        told = ", ".join(f"{key} {value:,.2f}" for key, value in figures.items())
+        results.leave_out(f"{measure.title}: {str(error).splitlines()[0]}")
+        print(f"[{number + 1}] {measure.title}, {contestant.title}: {error}", flush=True)
+        if isinstance(error, CannotError):
+            raise
+        return
+    results.add(contestant.key, figures)
+    told = ", ".join(f"{key} {value:,.2f}" for key, value in figures.items())
     took = time.monotonic() - began
-    print(f"[{number + 1}] {title}, {contestant.title} ({took:.1f} s): {told}", flush=True)
+    print(f"[{number + 1}] {measure.title}, {contestant.title} ({took:.1f} s): {told}", flush=True)
+
+
+def _write_pages(results: Results, folder: Path) -> None:
+    page = folder / "benchmarks.md"
+    text = put_into_page(page.read_text(), RESULTS, markdown(results))
+    page.write_text(put_into_page(text, STAGES, stage_table(results.stages)))
+    (folder / "benchmarks.json").write_text(json.dumps(results.to_json(), indent=1) + "\n")
+    (folder / "benchmarks.svg").write_text(plot(results))
 
 
 def main() -> int:
@@ -95,27 +137,27 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=GROUPS, help="only this group")
     parser.add_argument("--ours", action="store_true", help="without the published node")
     parser.add_argument("--json", type=Path, help="write all values here")
-    parser.add_argument("--markdown", type=Path, help="put the table into this page")
-    parser.add_argument("--plot", type=Path, help="draw the plot here (SVG)")
+    parser.add_argument(
+        "--pages", type=Path, help="write table, plot and values into this folder, if all was run"
+    )
     args = parser.parse_args()
     counts = QUICK if args.quick else Counts()
     if args.rounds:
-        counts = Counts(args.rounds, counts.messages, counts.round_trips, counts.enqueued)
+        counts = replace(counts, rounds=args.rounds)
     contestants = [OURS] if args.ours else list(EVERYBODY)
     missing = [contestant for contestant in contestants if not contestant.python.exists()]
     if missing:
         print(f"no {missing[0].python}: run `make bench`, or give --ours", file=sys.stderr)
         return 2
     results = run(counts, contestants, tuple(args.only or GROUPS))
-    table = markdown(results)
-    print(f"\n{table}")
+    print(f"\n{markdown(results)}")
+    if results.stages:
+        print(stage_table(results.stages))
     if args.json:
         args.json.write_text(json.dumps(results.to_json(), indent=1) + "\n")
-    if args.markdown:
-        args.markdown.write_text(put_into_page(args.markdown.read_text(), table))
-    if args.plot:
-        args.plot.write_text(plot(results))
-    return 1 if OURS.key not in results.values else 0
+    if args.pages and not (args.quick or args.only or args.ours):
+        _write_pages(results, args.pages)
+    return 0 if results.values.get(OURS.key) or results.stages else 1
 
 
 if __name__ == "__main__":

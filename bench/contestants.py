@@ -28,15 +28,23 @@ class Contestant:
         """Its `ironmesh` command."""
         return self.python.parent / "ironmesh"
 
-    def agent_kwargs(self, home: Path) -> dict[str, Any]:
-        """Return the constructor arguments of `Agent` that keep a node's files in `home`."""
-        common: dict[str, Any] = {
-            "bind": "127.0.0.1",
-            "open_discovery": False,
-            "allow_plaintext": True,
-        }
+    @property
+    def is_limited(self) -> bool:
+        """It drops what comes too fast."""
+        return self.is_published and not self.is_lifted
+
+    def agent_kwargs(
+        self, home: Path, *, is_tls: bool = False, is_discovering: bool = True
+    ) -> dict[str, Any]:
+        """Return the constructor arguments of `Agent` that keep a node's files in `home`.
+
+        Ours speaks the native wire, as it does unless it is told otherwise.
+        """
+        common: dict[str, Any] = {"bind": "127.0.0.1", "open_discovery": False}
+        if not is_tls:
+            common["allow_plaintext"] = True
         if not self.is_published:
-            return {**common, "home": str(home)}
+            return {**common, "home": str(home), "mdns": is_discovering}
         files = {
             "keys_path": "keys.json",
             "db_path": "data.db",

@@ -26,15 +26,29 @@ class BenchError(RuntimeError):
     """A measured process failed, so there is no figure."""
 
 
+class CannotError(BenchError):
+    """A contestant cannot do what was to be measured; there is no use in asking it again."""
+
+
 class NodeProcess:
     """One node of a contestant, in a process and a home folder of its own.
 
     Args:
         home: its HOME; a second node in the same home is the same node, started again.
+        is_tls: its listener speaks TLS; else plain `ws://`.
+        is_discovering: it announces itself by mDNS, and browses.
     """
 
-    def __init__(self, contestant: Contestant, home: Path) -> None:
+    def __init__(
+        self,
+        contestant: Contestant,
+        home: Path,
+        *,
+        is_tls: bool = False,
+        is_discovering: bool = True,
+    ) -> None:
         self.contestant = contestant
+        self._setting = {"is_tls": is_tls, "is_discovering": is_discovering}
         self.port = _free_port()
         self.started: dict[str, Any] = {}
         self._home = home
@@ -52,20 +66,34 @@ class NodeProcess:
 
     def start(self) -> Self:
         """Start its agent; `started` then tells node id, CPU and time."""
+        self.begin_start()
+        return self.end_start()
+
+    def begin_start(self) -> None:
+        """Start its agent, without waiting for it."""
         files = self._home / ".ironmesh"
         files.mkdir(parents=True, exist_ok=True, mode=0o700)
         name = self._home / "name"
         if not name.exists():
             name.write_text(f"bench-{secrets.token_hex(4)}")
-        self.started = self.ask(
+        self.tell(
             "start",
             name=name.read_text(),
             port=self.port,
             passphrase="correct horse battery staple",
-            kwargs=self.contestant.agent_kwargs(files),
+            kwargs=self.contestant.agent_kwargs(files, **self._setting),
             is_lifted=self.contestant.is_lifted,
         )
+
+    def end_start(self) -> Self:
+        """Wait until its agent runs."""
+        self.started = self.answer()
         return self
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     @property
     def node_id(self) -> str:
@@ -135,7 +163,9 @@ class NodeProcess:
 
 
 @contextlib.contextmanager
-def nodes(contestant: Contestant, count: int) -> Iterator[list[NodeProcess]]:
+def nodes(
+    contestant: Contestant, count: int, *, is_tls: bool = False
+) -> Iterator[list[NodeProcess]]:
     """Run `count` fresh nodes of a contestant."""
     running: list[NodeProcess] = []
     with tempfile.TemporaryDirectory(prefix="ironmesh-bench-") as folder:
@@ -143,9 +173,11 @@ def nodes(contestant: Contestant, count: int) -> Iterator[list[NodeProcess]]:
             for number in range(count):
                 home = Path(folder) / str(number)
                 home.mkdir()
-                running.append(NodeProcess(contestant, home))
+                running.append(NodeProcess(contestant, home, is_tls=is_tls))
             for node in running:
-                node.start()
+                node.begin_start()
+            for node in running:
+                node.end_start()
             yield running
         finally:
             for node in running:

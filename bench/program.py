@@ -8,13 +8,11 @@ one machine share.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 import os
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 BORN = time.monotonic()
@@ -22,8 +20,11 @@ PEER_POLL_S = 0.02
 PROGRESS_POLL_S = 0.05
 SETTLE_S = 120.0
 LAST_RECEIPTS = 64
+SAMPLER_SWITCH_S = 0.0001
 PING_TYPE = "REQ"
 PONG_TYPE = "RESP"
+LIVE_PING_TYPE = "DISCOVER"
+LIVE_PONG_TYPE = "DISCOVER_RESP"
 
 
 def lift_limits() -> None:
@@ -44,13 +45,55 @@ def lift_agent_limits(daemon: Any) -> None:
         database._max_pending_per_peer = 0  # noqa: SLF001 - as above
 
 
-def resident_bytes() -> int:
-    """Return the resident memory of this process; 0 where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+class Sampler:
+    """Looks at all threads again and again: where each is, and the CPU it took since the last look.
+
+    A thread that used no processor counts nothing, wherever it waits.
+    """
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._found: dict[tuple[str, ...], float] = {}
+        self._is_over = threading.Event()
+        # Otherwise a look comes when a thread waits anyway, and never where it works.
+        self._switch_interval_s = sys.getswitchinterval()
+        sys.setswitchinterval(SAMPLER_SWITCH_S)
+        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> list[list[Any]]:
+        """Return `[CPU seconds, thread, file, file, ...]`, the innermost frame first."""
+        self._is_over.set()
+        self._thread.join()
+        sys.setswitchinterval(self._switch_interval_s)
+        return [[seconds, *stack] for stack, seconds in self._found.items()]
+
+    def _run(self) -> None:
+        last: dict[int, float] = {}
+        while not self._is_over.wait(self._interval_s):
+            frames = sys._current_frames()  # noqa: SLF001 - there is no other way
+            for thread in threading.enumerate():
+                if thread is self._thread or thread.ident is None:
+                    continue
+                now = self._cpu_s(thread.ident)
+                spent = now - last.get(thread.ident, now)
+                last[thread.ident] = now
+                if spent > 0 and thread.ident in frames:
+                    key = (thread.name, *self._files(frames[thread.ident]))
+                    self._found[key] = self._found.get(key, 0.0) + spent
+
+    def _cpu_s(self, ident: int) -> float:
+        try:
+            return time.clock_gettime(time.pthread_getcpuclockid(ident))
+        except OSError:  # it ended meanwhile
+            return 0.0
+
+    def _files(self, frame: Any) -> list[str]:
+        files = []
+        while frame is not None:
+            files.append(frame.f_code.co_filename)
+            frame = frame.f_back
+        return files
 
 
 class Program:
@@ -62,6 +105,7 @@ class Program:
         self._receipts: list[Any] = []
         self._seen = 0
         self._last_seen = 0.0
+        self._sampler: Any = None
         self._pong = threading.Event()
         self._pong_at = 0.0
 
@@ -82,6 +126,8 @@ class Program:
         self._agent.on_message()(self._take)
         self._agent.on_message(PING_TYPE)(self._echo)
         self._agent.on_message(PONG_TYPE)(self._take_pong)
+        self._agent.on_message(LIVE_PING_TYPE)(self._echo_live)
+        self._agent.on_message(LIVE_PONG_TYPE)(self._take_pong)
         self._loop = self._agent.run(foreground=False)
         up = time.monotonic()
         if is_lifted:
@@ -90,7 +136,6 @@ class Program:
             "node_id": self._agent.node_id,
             "cpu_s": time.process_time(),
             "wall_s": up - BORN,
-            "has_durable": "durable" in inspect.signature(Agent.send).parameters,
         }
 
     # --- Handlers ------------------------------------------------------------------------------
@@ -102,6 +147,14 @@ class Program:
     def _echo(self, peer_id: str, payload: bytes) -> None:
         self._agent.reply(peer_id, payload, msg_type=PONG_TYPE)
 
+    def _echo_live(self, peer_id: str, payload: bytes) -> None:
+        self._send_live(peer_id, payload, LIVE_PONG_TYPE)
+
+    def _send_live(self, peer_id: str, payload: bytes, msg_type: str) -> None:
+        """Do what `reply` does, without keeping the message: ours only."""
+        sending = self._agent.send(peer_id, payload, msg_type=msg_type, durable=False)
+        asyncio.run_coroutine_threadsafe(sending, self._loop)
+
     def _take_pong(self, peer_id: str, payload: bytes) -> None:  # noqa: ARG002 - as above
         self._pong_at = time.monotonic()
         self._pong.set()
@@ -109,14 +162,20 @@ class Program:
     # --- Commands ------------------------------------------------------------------------------
 
     def usage(self) -> dict[str, Any]:
-        """Tell the CPU seconds so far (user and system, all threads), and the memory."""
-        return {"cpu_s": time.process_time(), "resident_bytes": resident_bytes()}
+        """Tell the CPU seconds so far: user and system, all threads."""
+        return {"cpu_s": time.process_time()}
 
     def connect(self, port: int, peer: str) -> dict[str, Any]:
         """Dial a node of this machine and wait until it is online."""
         dialling = self._agent.daemon.connect_to_peer("127.0.0.1", port)
         asyncio.run_coroutine_threadsafe(dialling, self._loop)
         return self.wait_peer(peer, is_online=True)
+
+    def drop(self, peer: str) -> dict[str, Any]:
+        """End the session with a peer, which may be resumed: ours only."""
+        link = self._agent.daemon.node.links.get(peer)
+        self._loop.call_soon_threadsafe(link.close_soon, "measured")
+        return self.wait_peer(peer, is_online=False)
 
     def wait_peer(self, peer: str, is_online: bool) -> dict[str, Any]:
         """Wait until a peer is online, or is not."""
@@ -187,19 +246,33 @@ class Program:
 
         await asyncio.gather(*(worker() for _ in range(in_flight)))
 
+    def sample(self, interval_s: float) -> dict[str, Any]:
+        """Begin to sample the stacks of all threads."""
+        self._sampler = Sampler(interval_s)
+        return {}
+
+    def samples(self) -> dict[str, Any]:
+        """Stop that, and tell the CPU seconds by thread and stack."""
+        return {"stacks": self._sampler.stop()}
+
     async def _wait_delivered(self, receipts: list[Any]) -> None:
         """Wait for the last receipts; `undelivered` tells of the others."""
         for receipt in receipts[-LAST_RECEIPTS:]:
             await receipt.delivered(SETTLE_S)
 
-    def round_trips(self, target: str, size: int, count: int) -> dict[str, Any]:
+    def round_trips(
+        self, target: str, size: int, count: int, is_live: bool = False
+    ) -> dict[str, Any]:
         """Send a message and wait for its echo, `count` times; tell the seconds each took."""
         payload = os.urandom(size)
         took = []
         for _ in range(count):
             self._pong.clear()
             began = time.monotonic()
-            self._agent.reply(target, payload, msg_type=PING_TYPE)
+            if is_live:
+                self._send_live(target, payload, LIVE_PING_TYPE)
+            else:
+                self._agent.reply(target, payload, msg_type=PING_TYPE)
             if not self._pong.wait(5.0):
                 raise TimeoutError("no echo")
             took.append(self._pong_at - began)

@@ -7,6 +7,7 @@ from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 from bench.results import BURSTS, ROWS, Results, Row
+from bench.stages import KINDS, Stages
 
 BASE: Final = "ours"
 MISSING: Final = "–"
@@ -25,8 +26,8 @@ def markdown(results: Results) -> str:
         if base is None and all(value is None for _, value in values):
             continue
         cells = [_number(base, row)]
-        for _, value in values:
-            cells += [_number(value, row), _ratio(base, value, row)]
+        for other, value in values:
+            cells += [_number(value, row), _ratio(results.ratio(BASE, other, row), row)]
         lines.append(f"| {row.title} ({row.unit}) | {' | '.join(cells)} |")
     return "\n".join([*lines, "", *_remarks(results)]) + "\n"
 
@@ -35,6 +36,10 @@ def _remarks(results: Results) -> list[str]:
     facts = ", ".join(f"{name}: {fact}" for name, fact in results.machine.items())
     settings = ", ".join(f"{name}: {value}" for name, value in results.settings.items())
     remarks = [f"Machine: {facts}.", f"Run: {settings}."]
+    if results.load:
+        remarks.append(
+            f"Load average over one minute: {min(results.load):.1f} to {max(results.load):.1f}."
+        )
     if results.left_out:
         remarks.append("Left out: " + "; ".join(results.left_out) + ".")
     return [line for remark in remarks for line in (remark, "")][:-1]
@@ -44,10 +49,20 @@ def _number(value: float | None, row: Row) -> str:
     return MISSING if value is None else f"{value:,.{row.digits}f}"
 
 
-def _ratio(ours: float | None, theirs: float | None, row: Row) -> str:
-    if not ours or not theirs or row.unit == "%":
-        return ""
-    return f"{theirs / ours if row.is_less_better else ours / theirs:.1f}×"
+def _ratio(ratio: float | None, row: Row) -> str:
+    return "" if ratio is None or row.unit == "%" else f"{ratio:.1f}×"
+
+
+def stage_table(stages: Stages) -> str:
+    """Return the table of where the CPU of a message goes."""
+    columns = [f"{kind} {end}" for kind in KINDS for end in ("sender", "receiver")]
+    heads = [column.replace(" ", ", ") for column in columns]
+    lines = [f"| 64 B, us | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(columns)}"]
+    sums = {column: sum(row.get(column, 0.0) for row in stages.values()) for column in columns}
+    for stage, row in (*stages.items(), ("**together**", sums)):
+        cells = [f"{row.get(column, 0.0):,.1f}" for column in columns]
+        lines.append(f"| {stage} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 # --- The plot ------------------------------------------------------------------------------------
@@ -75,7 +90,7 @@ def plot(results: Results) -> str:
             y += BAR_HEIGHT + 4
         y += GROUP_GAP
     frame = f'viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" height="{y}" role="img"'
-    caption = "CPU per message in µs: sender and receiver (median; each size has its own scale)"
+    caption = "CPU per message in µs: sender and receiver (median; each group has its own scale)"
     legend = [
         f'<rect x="{LABEL_X + number * 110}" y="38" width="12" height="12" fill="{colour}"/>'
         + _text(LABEL_X + number * 110 + 18, 48, name, "")
@@ -126,18 +141,19 @@ def _text(x: float, y: float, text: str, style: str) -> str:
 
 # --- The page ------------------------------------------------------------------------------------
 
-BEGIN: Final = "<!-- results: written by `make bench` -->"
-END: Final = "<!-- end of results -->"
+RESULTS: Final = "results"
+STAGES: Final = "stages"
 
 
-def put_into_page(page: str, table: str) -> str:
-    """Return a page with the table between its marks.
+def put_into_page(page: str, name: str, table: str) -> str:
+    """Return a page with a table between the marks of its name.
 
     Raises:
-        ValueError: it has no marks.
+        ValueError: it has no such marks.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    opening, closing = f"<!-- {name}: written by `make bench` -->", f"<!-- end of {name} -->"
+    before, begin, rest = page.partition(opening)
+    _, end, after = rest.partition(closing)
     if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN} and {END}")
+        raise ValueError(f"the page has no {opening} and {closing}")
     return f"{before}{begin}\n\n{table}\n{end}{after}"

@@ -1,0 +1,139 @@
+"""What a session costs to set up: the whole connect between processes, and the bare handshake."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import statistics
+import time
+from collections.abc import Callable
+from typing import Final
+
+from bench.contestants import Contestant
+from bench.counts import Counts, Figures
+from bench.process import NodeProcess, nodes
+from ironmesh.crypto.identity import Identity
+from ironmesh.session.interface import Handshake
+from ironmesh.session.native.initiator import InitiatorHandshake
+from ironmesh.session.native.responder import ResponderHandshake
+from ironmesh.session.native.schedule import Negotiated
+from ironmesh.session.native.settings import NativeSettings
+from ironmesh.types import Instant, Secret, Unit
+from ironmesh.wire.native.constants import SUBPROTOCOL
+
+SETTLE_S: Final = 0.1
+"""What a new session still does is done after this."""
+
+
+# --- Between processes ----------------------------------------------------------------------------
+
+
+def connect(contestant: Contestant, counts: Counts, *, is_tls: bool) -> Figures:
+    """CPU from the dial until both ends show the session, and what follows at once."""
+    with nodes(contestant, 4, is_tls=is_tls) as (client, server, other_client, other_server):
+        first = _connect(client, server)
+        _connect(other_client, other_server)
+        later = _mean([_connect(client, other_server), _connect(other_client, server)])
+        resumed = None
+        if not contestant.is_published:
+            resumed = _mean([_resume(client, server) for _ in range(counts.resumed)])
+    prefix = f"connect.{'tls' if is_tls else 'plain'}"
+    figures = {f"{prefix}.first.both": sum(first), **_sides(f"{prefix}.later", later)}
+    return figures | (_sides(f"{prefix}.resumed", resumed) if resumed else {})
+
+
+def _connect(client: NodeProcess, server: NodeProcess) -> tuple[float, float]:
+    before = client.cpu_s(), server.cpu_s()
+    client.connect_to(server)
+    time.sleep(SETTLE_S)
+    return (client.cpu_s() - before[0]) * 1e3, (server.cpu_s() - before[1]) * 1e3
+
+
+def _resume(client: NodeProcess, server: NodeProcess) -> tuple[float, float]:
+    server.tell("wait_peer", peer=client.node_id, is_online=False)
+    client.ask("drop", peer=server.node_id)
+    server.answer()
+    return _connect(client, server)
+
+
+def _mean(pairs: list[tuple[float, float]]) -> tuple[float, float]:
+    return statistics.mean(one for one, _ in pairs), statistics.mean(other for _, other in pairs)
+
+
+def _sides(prefix: str, sides: tuple[float, float]) -> Figures:
+    return {
+        f"{prefix}.client": sides[0],
+        f"{prefix}.server": sides[1],
+        f"{prefix}.both": sum(sides),
+    }
+
+
+# --- The bare state machines ----------------------------------------------------------------------
+
+_NEGOTIATED: Final = Negotiated("websocket", (SUBPROTOCOL,), SUBPROTOCOL)
+
+
+def handshake(counts: Counts) -> Figures:
+    """CPU of the two state machines of our own handshake, full and resumed, without any I/O."""
+    passphrase_secret = Secret(secrets.token_bytes(32))
+    dialler, listener = (_settings(name, passphrase_secret) for name in ("one", "other"))
+    _shake_hands(dialler, listener, is_resuming=False)
+    full = [_shake_hands(dialler, listener, is_resuming=False) for _ in range(counts.handshakes)]
+    resumed = [_shake_hands(dialler, listener, is_resuming=True) for _ in range(counts.handshakes)]
+    return {
+        f"handshake.{kind}.{side}": statistics.median(times) * 1e3
+        for kind, pairs in (("full", full), ("resumed", resumed))
+        for side, times in zip(("initiator", "responder"), zip(*pairs, strict=True), strict=True)
+    }
+
+
+def _settings(name: str, passphrase_secret: Secret) -> NativeSettings:
+    identity = Identity.generate(os.urandom)
+    return NativeSettings(
+        identity=identity, name=name, prs={0: passphrase_secret}, random=os.urandom
+    )
+
+
+def _shake_hands(
+    dialler: NativeSettings, listener: NativeSettings, *, is_resuming: bool
+) -> tuple[float, float]:
+    """Run both machines to the end; return the CPU seconds of each."""
+    known = listener.identity.node_id if is_resuming else None
+    one = _Clocked(InitiatorHandshake(dialler, _NEGOTIATED, known, resume=known))
+    other = _Clocked(ResponderHandshake(listener, _NEGOTIATED, lambda: None))
+    other.run(lambda: other.machine.start(_now()))
+    said = one.run(lambda: one.machine.start(_now()))
+    while said:
+        said = one.take(other.take(said))
+    return one.cpu_s, other.cpu_s
+
+
+class _Clocked:
+    """A machine, and the CPU that it took."""
+
+    def __init__(self, machine: Handshake) -> None:
+        self.machine = machine
+        self.cpu_s = 0.0
+        self._is_accepted = False
+
+    def run(self, step: Callable[[], list[Unit]]) -> list[Unit]:
+        """Do one step on the clock."""
+        began = time.thread_time()
+        said = step()
+        self.cpu_s += time.thread_time() - began
+        return said
+
+    def take(self, units: list[Unit]) -> list[Unit]:
+        """Give it what the other one said; return its answer."""
+        return self.run(lambda: self._answer(units))
+
+    def _answer(self, units: list[Unit]) -> list[Unit]:
+        said = [answer for unit in units for answer in self.machine.receive(unit, _now())]
+        if self.machine.claim is not None and not self._is_accepted:
+            self._is_accepted = True
+            said += self.machine.accept(_now()).units
+        return said
+
+
+def _now() -> Instant:
+    return Instant(mono=time.monotonic(), wall=time.time())
