@@ -1,13 +1,15 @@
 """Run the benchmarks: `python -m bench [--quick] [--only GROUP] [--json FILE] [--pages FOLDER]`.
 
-Ours and the published node take turns, so that both feel alike what else the machine does. It takes
-about ten minutes; `--quick` shows in one or two that everything runs, with figures of no value.
+Ours and the published node take turns, so that both feel alike what else the machine does. There
+are five rounds, or as many as fit into ten minutes; `--quick` shows in two that everything runs, with
+figures of no value.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -34,7 +36,7 @@ class Measure:
     title: str
     run: Callable[[Contestant], Figures]
     is_limited: bool = False
-    """The published limits play a part in it."""
+    """The published limits play a part in it, and the node is to be seen as installed too."""
     is_ours: bool = False
     """Only ours can be asked."""
 
@@ -49,7 +51,9 @@ class Measure:
 def measures(counts: Counts) -> list[Measure]:
     """Return all measurements but the profile."""
     bursts = (
-        Measure("messages", title, partial(messages, counts=counts, size=size), is_limited=True)
+        Measure(
+            "messages", title, partial(messages, counts=counts, size=size), is_limited=size == 64
+        )
         for size, title in MESSAGE_SIZES
     )
     connects = (
@@ -77,7 +81,7 @@ def run(counts: Counts, contestants: list[Contestant], groups: tuple[str, ...]) 
     results = Results(
         machine=machine_facts(),
         settings={
-            "rounds": counts.rounds,
+            "rounds": 0,
             "in flight": IN_FLIGHT,
             "transport": "plain ws unless the row says TLS",
             "wire of ours": "native",
@@ -85,24 +89,34 @@ def run(counts: Counts, contestants: list[Contestant], groups: tuple[str, ...]) 
         },
         titles={contestant.key: contestant.title for contestant in contestants},
     )
-    hopeless: set[tuple[str, str]] = set()
-    for number in range(counts.rounds):
+    wanted = [measure for measure in measures(counts) if measure.group in groups]
+    pairs = [(one, who) for one in wanted for who in contestants if one.concerns(who, contestants)]
+    began, number = time.monotonic(), 0
+    while number < counts.rounds and _has_time(number, time.monotonic() - began, counts.limit_s):
         results.note_load()
-        for measure in measures(counts):
-            if measure.group not in groups:
-                continue
-            # Every other round the other way round: who goes first may find a warmer machine.
-            for contestant in contestants if number % 2 == 0 else contestants[::-1]:
-                key = (contestant.key, measure.title)
-                if key not in hopeless and measure.concerns(contestant, contestants):
-                    try:
-                        _measure(results, contestant, measure, number)
-                    except CannotError:
-                        hopeless.add(key)
+        _run_round(results, pairs, number)
+        number += 1
+        results.settings["rounds"] = number
     if PROFILE in groups:
         results.stages = stages(OURS, counts)
     results.note_load()
     return results
+
+
+def _has_time(rounds_done: int, spent_s: float, limit_s: float) -> bool:
+    """Tell whether another round as long as those before ends in time; one is always run."""
+    return not rounds_done or spent_s * (rounds_done + 1) / rounds_done <= limit_s
+
+
+def _run_round(results: Results, pairs: list[tuple[Measure, Contestant]], number: int) -> None:
+    by_measure = {measure: [who for one, who in pairs if one is measure] for measure, _ in pairs}
+    for measure, contestants in by_measure.items():
+        # Every other round the other way round: who goes first may find a warmer machine.
+        for contestant in contestants if number % 2 == 0 else contestants[::-1]:
+            try:
+                _measure(results, contestant, measure, number)
+            except CannotError:
+                pairs.remove((measure, contestant))
 
 
 def _measure(results: Results, contestant: Contestant, measure: Measure, number: int) -> None:
@@ -133,7 +147,7 @@ def main() -> int:
     """Run and write what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny counts, one round")
-    parser.add_argument("--rounds", type=int, help="rounds instead of 5")
+    parser.add_argument("--rounds", type=int, help="so many rounds, however long they take")
     parser.add_argument("--only", action="append", choices=GROUPS, help="only this group")
     parser.add_argument("--ours", action="store_true", help="without the published node")
     parser.add_argument("--json", type=Path, help="write all values here")
@@ -143,7 +157,7 @@ def main() -> int:
     args = parser.parse_args()
     counts = QUICK if args.quick else Counts()
     if args.rounds:
-        counts = replace(counts, rounds=args.rounds)
+        counts = replace(counts, rounds=args.rounds, limit_s=math.inf)
     contestants = [OURS] if args.ours else list(EVERYBODY)
     missing = [contestant for contestant in contestants if not contestant.python.exists()]
     if missing:

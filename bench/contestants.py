@@ -34,7 +34,12 @@ class Contestant:
         return self.is_published and not self.is_lifted
 
     def agent_kwargs(
-        self, home: Path, *, is_tls: bool = False, is_discovering: bool = True
+        self,
+        home: Path,
+        *,
+        is_tls: bool = False,
+        is_discovering: bool = True,
+        is_in_line: bool = False,
     ) -> dict[str, Any]:
         """Return the constructor arguments of `Agent` that keep a node's files in `home`.
 
@@ -45,6 +50,8 @@ class Contestant:
             common["allow_plaintext"] = True
         if not self.is_published:
             return {**common, "home": str(home), "mdns": is_discovering}
+        if is_in_line:  # else it tells of other nodes after half a minute
+            common["route_announce_interval"] = 1
         files = {
             "keys_path": "keys.json",
             "db_path": "data.db",

@@ -18,6 +18,8 @@ class Counts:
     """How much is measured."""
 
     rounds: int = 5
+    limit_s: float = 600.0
+    """No further round is begun that would end later than this."""
     messages: dict[int, int] = field(
         default_factory=lambda: {64: 4000, 1024: 3000, 16_384: 600, 262_144: 48}
     )

@@ -37,6 +37,7 @@ class NodeProcess:
         home: its HOME; a second node in the same home is the same node, started again.
         is_tls: its listener speaks TLS; else plain `ws://`.
         is_discovering: it announces itself by mDNS, and browses.
+        is_in_line: it is to hear of nodes that are two hops away, soon.
     """
 
     def __init__(
@@ -46,9 +47,14 @@ class NodeProcess:
         *,
         is_tls: bool = False,
         is_discovering: bool = True,
+        is_in_line: bool = False,
     ) -> None:
         self.contestant = contestant
-        self._setting = {"is_tls": is_tls, "is_discovering": is_discovering}
+        self._setting = {
+            "is_tls": is_tls,
+            "is_discovering": is_discovering,
+            "is_in_line": is_in_line,
+        }
         self.port = _free_port()
         self.started: dict[str, Any] = {}
         self._home = home
@@ -164,7 +170,7 @@ class NodeProcess:
 
 @contextlib.contextmanager
 def nodes(
-    contestant: Contestant, count: int, *, is_tls: bool = False
+    contestant: Contestant, count: int, *, is_tls: bool = False, is_in_line: bool = False
 ) -> Iterator[list[NodeProcess]]:
     """Run `count` fresh nodes of a contestant."""
     running: list[NodeProcess] = []
@@ -173,7 +179,8 @@ def nodes(
             for number in range(count):
                 home = Path(folder) / str(number)
                 home.mkdir()
-                running.append(NodeProcess(contestant, home, is_tls=is_tls))
+                node = NodeProcess(contestant, home, is_tls=is_tls, is_in_line=is_in_line)
+                running.append(node)
             for node in running:
                 node.begin_start()
             for node in running:

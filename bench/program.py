@@ -106,6 +106,7 @@ class Program:
         self._seen = 0
         self._last_seen = 0.0
         self._sampler: Any = None
+        self._echo_to = ""
         self._pong = threading.Event()
         self._pong_at = 0.0
 
@@ -145,7 +146,7 @@ class Program:
         self._last_seen = time.monotonic()
 
     def _echo(self, peer_id: str, payload: bytes) -> None:
-        self._agent.reply(peer_id, payload, msg_type=PONG_TYPE)
+        self._agent.reply(self._echo_to or peer_id, payload, msg_type=PONG_TYPE)
 
     def _echo_live(self, peer_id: str, payload: bytes) -> None:
         self._send_live(peer_id, payload, LIVE_PONG_TYPE)
@@ -173,9 +174,14 @@ class Program:
 
     def drop(self, peer: str) -> dict[str, Any]:
         """End the session with a peer, which may be resumed: ours only."""
-        link = self._agent.daemon.node.links.get(peer)
-        self._loop.call_soon_threadsafe(link.close_soon, "measured")
-        return self.wait_peer(peer, is_online=False)
+
+        async def end() -> None:
+            link = self._agent.daemon.node.links.get(peer)
+            link.close_soon("measured")
+            await link.wait_ended()
+
+        self._on_loop(end())
+        return {}
 
     def wait_peer(self, peer: str, is_online: bool) -> dict[str, Any]:
         """Wait until a peer is online, or is not."""
@@ -260,8 +266,18 @@ class Program:
         for receipt in receipts[-LAST_RECEIPTS:]:
             await receipt.delivered(SETTLE_S)
 
+    def echo_to(self, peer: str) -> dict[str, Any]:
+        """Echo to this node: the published one takes a relay for the source of what it relays."""
+        self._echo_to = peer
+        return {}
+
     def round_trips(
-        self, target: str, size: int, count: int, is_live: bool = False
+        self,
+        target: str,
+        size: int,
+        count: int,
+        is_live: bool = False,
+        patience_s: float = 5.0,
     ) -> dict[str, Any]:
         """Send a message and wait for its echo, `count` times; tell the seconds each took."""
         payload = os.urandom(size)
@@ -273,7 +289,7 @@ class Program:
                 self._send_live(target, payload, LIVE_PING_TYPE)
             else:
                 self._agent.reply(target, payload, msg_type=PING_TYPE)
-            if not self._pong.wait(5.0):
+            if not self._pong.wait(patience_s):
                 raise TimeoutError("no echo")
             took.append(self._pong_at - began)
         return {"seconds": took}

@@ -14,6 +14,7 @@ QUIET_S: Final = 2.0
 """A burst has ended when nothing more arrives for this long."""
 LIMITED_ROUND_TRIPS: Final = 40
 """As installed, the published node takes a hundred messages at once."""
+PROBE_S: Final = 1.0
 LIVE: Final = {"durable": False}
 
 
@@ -96,11 +97,21 @@ def round_trip(contestant: Contestant, counts: Counts) -> Figures:
 
 
 def _round_trips(
-    asker: NodeProcess, answerer: NodeProcess, count: int, *, is_live: bool = False
+    asker: NodeProcess,
+    answerer: NodeProcess,
+    count: int,
+    *,
+    is_live: bool = False,
+    patience_s: float = 5.0,
 ) -> Figures:
     before = asker.cpu_s() + answerer.cpu_s()
     answer = asker.ask(
-        "round_trips", target=answerer.node_id, size=64, count=count, is_live=is_live
+        "round_trips",
+        target=answerer.node_id,
+        size=64,
+        count=count,
+        is_live=is_live,
+        patience_s=patience_s,
     )
     cpu_s = asker.cpu_s() + answerer.cpu_s() - before
     took = sorted(answer["seconds"])
@@ -136,13 +147,14 @@ def enqueue(contestant: Contestant, counts: Counts) -> Figures:
 
 def relay(contestant: Contestant, counts: Counts) -> Figures:
     """Three nodes in a line: what the middle one spends on a message, one at a time and loaded."""
-    with nodes(contestant, 3) as (sender, middle, receiver):
+    with nodes(contestant, 3, is_in_line=True) as (sender, middle, receiver):
         sender.connect_to(middle)
         receiver.connect_to(middle)
+        receiver.ask("echo_to", peer=sender.node_id)
         _find_way(sender, receiver, counts.relay_wait_s)
-        before = middle.cpu_s()
-        alone = _round_trips(sender, receiver, max(1, counts.round_trips // 5))
-        alone_us = (middle.cpu_s() - before) / max(1, counts.round_trips // 5) / 2 * 1e6
+        before, count = middle.cpu_s(), max(1, counts.round_trips // 5)
+        alone = _round_trips(sender, receiver, count)
+        alone_us = (middle.cpu_s() - before) / (2 * count) * 1e6
         before = middle.cpu_s()
         loaded = _burst(sender, receiver, 64, counts.relayed)
         arrived = counts.relayed * loaded["arrived"] / 100.0
@@ -160,7 +172,7 @@ def _find_way(sender: NodeProcess, receiver: NodeProcess, limit_s: float) -> Non
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
         try:
-            _round_trips(sender, receiver, 1)
+            _round_trips(sender, receiver, 1, patience_s=PROBE_S)
         except BenchError:
             continue
         return

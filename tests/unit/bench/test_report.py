@@ -6,7 +6,7 @@ import json
 import xml.etree.ElementTree as ET
 
 import pytest
-from bench.__main__ import GROUPS, measures
+from bench.__main__ import GROUPS, _has_time, measures
 from bench.contestants import AS_GOT, EVERYBODY, LIFTED, OURS
 from bench.counts import QUICK
 from bench.report import RESULTS, markdown, plot, put_into_page, stage_table
@@ -79,6 +79,12 @@ def test_the_published_node_is_asked_once_for_what_its_limits_do_not_touch() -> 
     assert not by_title["handshake alone"].concerns(LIFTED, everybody)
     assert by_title["handshake alone"].concerns(OURS, everybody)
     assert {"messages", "relay", "profile"} <= set(GROUPS)
+
+
+def test_a_round_that_would_end_too_late_is_not_begun() -> None:
+    assert _has_time(0, 0.0, 600.0)
+    assert _has_time(4, 480.0, 600.0)
+    assert not _has_time(3, 480.0, 600.0)
 
 
 def test_the_json_holds_every_value_and_the_medians() -> None:
