@@ -1,7 +1,7 @@
 """Run the benchmarks: `python -m bench [--quick] [--only GROUP] [--json FILE] [--pages FOLDER]`.
 
 Ours and the published node take turns, so that both feel alike what else the machine does. There
-are five rounds, or as many as fit into ten minutes; `--quick` shows in two that everything runs, with
+are five rounds, or as many as fit into ten minutes; `--quick` shows in two that all runs, with
 figures of no value.
 """
 
