@@ -31,6 +31,11 @@ class Route:
     """Monotonic seconds."""
 
 
+def is_forged(entry: RouteEntry, neighbour: NodeId) -> bool:
+    """Tell whether a neighbour says of another node what only that node can say."""
+    return entry.cost == 0 and entry.destination != neighbour
+
+
 class RoutingTable:
     """Routes of one node, learned from its neighbours' announcements.
 
@@ -54,27 +59,37 @@ class RoutingTable:
         """Return the route to `destination`, if there is one."""
         return self._routes.get(destination)
 
-    def learn(self, neighbour: NodeId, entries: Iterable[RouteEntry], now: float) -> None:
+    def learn(
+        self, neighbour: NodeId, entries: Iterable[RouteEntry], now: float
+    ) -> list[NodeId]:
         """Take over what `neighbour` announced (10.2), at monotonic time `now`.
 
         Cost 0 is what a node says of itself; of another it is a lie (14) and ignored.
-        """
-        for entry in entries:
-            is_forged = entry.cost == 0 and entry.destination != neighbour
-            if entry.destination != self._own_id and not is_forged:
-                self._learn(neighbour, entry.destination, entry.cost + 1, now)
 
-    def _learn(self, neighbour: NodeId, destination: NodeId, cost: int, now: float) -> None:
+        Returns:
+            The destinations that are reached in another way than before, or no longer.
+        """
+        return [
+            entry.destination
+            for entry in entries
+            if entry.destination != self._own_id
+            and not is_forged(entry, neighbour)
+            and self._learn(neighbour, entry.destination, entry.cost + 1, now)
+        ]
+
+    def _learn(self, neighbour: NodeId, destination: NodeId, cost: int, now: float) -> bool:
         known = self._routes.get(destination)
         is_same_source = known is not None and known.next_hop == neighbour
         if not 0 < cost < INFINITY:
             if is_same_source:
                 del self._routes[destination]
-            return
+            return is_same_source
         if known is None and len(self._routes) >= MAX_DESTINATIONS:
-            return
-        if known is None or is_same_source or cost < known.cost:
-            self._routes[destination] = Route(neighbour, cost, now)
+            return False
+        if known is not None and not is_same_source and cost >= known.cost:
+            return False
+        self._routes[destination] = Route(neighbour, cost, now)
+        return known is None or (known.next_hop, known.cost) != (neighbour, cost)
 
     def items(self) -> Iterable[tuple[NodeId, Route]]:
         """Return each destination with its route."""
