@@ -9,10 +9,12 @@ from ironmesh.node.capabilities import CapabilityExchange
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mailroom import Mailroom
+from ironmesh.node.mesh.legacy_side import LegacySide
 from ironmesh.node.outgoing import Outgoing
 from ironmesh.observe.counters import Counters
 from ironmesh.trust.store import TrustStore
-from ironmesh.types import MeshType, Message, MessageType, NodeId
+from ironmesh.types import BRIDGED, MeshType, Message, MessageType, NodeId
+from ironmesh.wire.legacy.constants import TUNNEL_TYPE
 from ironmesh.wire.receipts import Floor, decode, is_live
 
 _FOR_THE_NODE: Final = frozenset(
@@ -22,6 +24,8 @@ _FOR_THE_NODE: Final = frozenset(
         MessageType.ROUTE_ANNOUNCE,
         MessageType.ROUTE_UNREACHABLE,
         MessageType.REVOCATION,
+        BRIDGED,
+        TUNNEL_TYPE,
         *MeshType,
     }
 )
@@ -34,11 +38,13 @@ class Inbound:
     def __init__(
         self,
         *,
+        legacy: LegacySide,
         capabilities: CapabilityExchange,
         outgoing: Outgoing,
         mailroom: Mailroom,
         counters: Counters,
     ) -> None:
+        self._legacy = legacy
         self._capabilities = capabilities
         self._outgoing = outgoing
         self._mailroom = mailroom
@@ -53,6 +59,9 @@ class Inbound:
         for message in messages:
             if not link.is_listening:
                 return
+            if not is_ours and self._legacy.wants(message):
+                await self._legacy.take(link, message)
+                continue
             if message.type in _FOR_THE_NODE and self._is_for_the_node(link, message):
                 continue
             if is_ours and is_live(message.id):
@@ -71,6 +80,8 @@ class Inbound:
         """Take a message that no handler gets; False if it is one for them after all."""
         if message.type == MessageType.CAPABILITY_ANNOUNCE:
             self._capabilities.received(link, message.payload)
+        elif message.type == BRIDGED and link.info.is_ours:
+            return False
         elif message.type != MessageType.ACK:
             self._counters.add(f"ignored.{message.type.lower()}")
         elif link.info.is_ours:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ironmesh.config import NodeConfig
 from ironmesh.crypto.identity import Identity
-from ironmesh.errors import TrustFileError
+from ironmesh.node.mesh.legacy_keys import LegacyKeys
 from ironmesh.session.interface import Handshake
 from ironmesh.session.legacy.client import ClientHandshake
 from ironmesh.session.legacy.server import ServerHandshake
 from ironmesh.session.legacy.settings import LegacySettings
 from ironmesh.trust.store import TrustStore
-from ironmesh.types import NodeId, Random
+from ironmesh.types import MeshMode, NodeId, Random
 
 
 class LegacyWire:
@@ -27,13 +27,15 @@ class LegacyWire:
         trust: TrustStore,
         random: Random,
     ) -> None:
-        self._trust = trust
+        keys = LegacyKeys(trust)
         self._settings = LegacySettings(
             identity=identity,
             name=config.name,
             passphrase=config.legacy_passphrase or config.passphrase,
             random=random,
-            known_keys=self._known_key,
+            known_keys=keys.public,
+            is_native=keys.is_native,
+            takes_transit=config.mesh_routing is MeshMode.RELAY,
             min_version=config.min_protocol_version,
             rekey_interval_s=config.rekey_interval_s,
         )
@@ -45,10 +47,3 @@ class LegacyWire:
     def server(self) -> Handshake:
         """Return the answering side of a handshake."""
         return ServerHandshake(self._settings)
-
-    def _known_key(self, node_id: NodeId) -> bytes | None:
-        try:
-            return self._trust.public_key(node_id)
-        except TrustFileError:
-            # While the file is damaged nobody is known, and what relays hand over is refused.
-            return None

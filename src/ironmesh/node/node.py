@@ -206,12 +206,13 @@ class Node:
         books = Books(desk, journal, self.events)
         store = self._given_store or SqliteStore(config.store_dir, keys.keys.data_key)
         post = PostOffice(
-            identity.node_id,
-            config.capabilities,
+            config,
+            identity,
             store,
             links=links,
             trust=trust,
             journal=journal,
+            refusals=desk,
             tasks=self._tasks,
             clock=self._clock,
             random=self._random,
@@ -250,6 +251,7 @@ class Node:
             inbound=post.inbound,
             outgoing=post.outgoing,
             capabilities=post.capabilities,
+            legacy=post.legacy,
             gate=gate,
             books=books,
             tasks=self._tasks,

@@ -55,6 +55,7 @@ class Outbound:
         max_payload_bytes: the most that any wire carries; what then does not fit the one that the
             destination speaks ends as refused.
         check_type: raises DeliveryError for a message type that applications cannot send.
+        check_way: raises it for a destination to which messages would travel unprotected.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Outbound:
         counters: Counters,
         max_payload_bytes: int,
         check_type: Callable[[str], None],
+        check_way: Callable[[NodeId], None],
     ) -> None:
         self._own_id = own_id
         self._links = links
@@ -77,6 +79,7 @@ class Outbound:
         self._counters = counters
         self._max_payload_bytes = max_payload_bytes
         self._check_type = check_type
+        self._check_way = check_way
 
     async def send(
         self,
@@ -93,7 +96,8 @@ class Outbound:
 
         Raises:
             UnknownPeerError: nobody of this name is known.
-            DeliveryError: a type that applications cannot send, or a lifetime out of range.
+            DeliveryError: a type that applications cannot send, a lifetime out of range, or a
+                destination to which the message would travel unprotected.
             MessageTooLargeError: the payload does not fit the wire.
             QueueFullError: too much waits for this peer already.
             StoreError: it could not be brought to disk. In every case nothing was accepted.
@@ -148,6 +152,8 @@ class Outbound:
         self._check_type(msg_type)
         if link is None:
             link = self._links.get(destination)
+        if link is None:
+            self._check_way(destination)
         limit = link.info.max_payload_bytes if link is not None else self._max_payload_bytes
         if len(payload) > limit:
             raise MessageTooLargeError(

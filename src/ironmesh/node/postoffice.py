@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 
+from ironmesh.config import NodeConfig
+from ironmesh.crypto.identity import Identity
 from ironmesh.delivery.inbox import Inbox
 from ironmesh.delivery.outbox import Outbox
 from ironmesh.delivery.records import DeliveryStore
@@ -19,14 +20,16 @@ from ironmesh.node.inbound import Inbound, Names
 from ironmesh.node.journal import Journal
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mailroom import Mailroom
+from ironmesh.node.mesh.legacy_side import LegacySide
 from ironmesh.node.outbound import LiveMessages, Outbound
 from ironmesh.node.outgoing import Outgoing
+from ironmesh.node.refusals import RefusalDesk
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.ways import Ways
 from ironmesh.observe.counters import Counters
 from ironmesh.session.native.limits import MAX_PAYLOAD_BYTES
 from ironmesh.trust.store import TrustStore
-from ironmesh.types import NodeId, Random
+from ironmesh.types import Random
 
 _log = logging.getLogger("ironmesh.node")
 
@@ -36,25 +39,27 @@ class PostOffice:
 
     def __init__(
         self,
-        own_id: NodeId,
-        capabilities: Iterable[str],
+        config: NodeConfig,
+        identity: Identity,
         store: DeliveryStore,
         *,
         links: LinkTable,
         trust: TrustStore,
         journal: Journal,
+        refusals: RefusalDesk,
         tasks: TaskSupervisor,
         clock: Clock,
         random: Random,
         counters: Counters,
         events: EventBus,
     ) -> None:
+        own_id = identity.node_id
         self._tasks = tasks
         self._clock = clock
         self.store = store
         live = LiveMessages(own_id, clock, random)
         self.capabilities = CapabilityExchange(
-            own_id, capabilities, links=links, counters=counters, make_message=live.make
+            own_id, config.capabilities, links=links, counters=counters, make_message=live.make
         )
         self.ways = Ways(links)
         self.outgoing = Outgoing(
@@ -78,7 +83,21 @@ class PostOffice:
             counters=counters,
             events=events,
         )
+        self.legacy = LegacySide(
+            config,
+            identity,
+            links=links,
+            trust=trust,
+            outgoing=self.outgoing,
+            ways=self.ways,
+            make_live=live.make,
+            refusals=refusals,
+            counters=counters,
+            clock=clock,
+            tasks=tasks,
+        )
         self.inbound = Inbound(
+            legacy=self.legacy,
             capabilities=self.capabilities,
             outgoing=self.outgoing,
             mailroom=self.mailroom,
@@ -93,6 +112,7 @@ class PostOffice:
             counters=counters,
             max_payload_bytes=MAX_PAYLOAD_BYTES,
             check_type=check_application_type,
+            check_way=self.legacy.check,
         )
 
     async def start(self) -> None:
@@ -104,6 +124,7 @@ class PostOffice:
         snapshot = await self.store.load()
         self.outgoing.restore(snapshot)
         self.mailroom.start(snapshot)
+        self.legacy.start()
         self._tasks.spawn(self._keep_up(), name="store upkeep")
 
     async def finish(self) -> None:

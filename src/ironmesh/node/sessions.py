@@ -19,6 +19,7 @@ from ironmesh.node.gate import Gate, Visit
 from ironmesh.node.inbound import Inbound
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
+from ironmesh.node.mesh.legacy_side import LegacySide
 from ironmesh.node.outgoing import Outgoing
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.session.interface import (
@@ -72,6 +73,7 @@ class Sessions:
         inbound: Inbound,
         outgoing: Outgoing,
         capabilities: CapabilityExchange,
+        legacy: LegacySide,
         gate: Gate,
         books: Books,
         tasks: TaskSupervisor,
@@ -83,6 +85,7 @@ class Sessions:
         self._inbound = inbound
         self._outgoing = outgoing
         self._capabilities = capabilities
+        self._legacy = legacy
         self._gate = gate
         self._books = books
         self._tasks = tasks
@@ -193,6 +196,7 @@ class Sessions:
     def _bring_up(self, link: Link) -> None:
         self._capabilities.link_up(link)
         self._outgoing.way_changed(link.peer)
+        self._legacy.link_up(link)
 
     def _announce(self, link: Link) -> None:
         is_new = link.peer in self._newcomers
@@ -234,6 +238,7 @@ class Sessions:
         elif was_online:
             self._outgoing.way_changed(link.peer)
             self._capabilities.link_down(link.peer)
+            self._legacy.link_down(link.peer)
             self._say_farewell(link, reason)
 
     def _say_farewell(self, link: Link, reason: str) -> None:

@@ -59,9 +59,7 @@ class RoutingTable:
         """Return the route to `destination`, if there is one."""
         return self._routes.get(destination)
 
-    def learn(
-        self, neighbour: NodeId, entries: Iterable[RouteEntry], now: float
-    ) -> list[NodeId]:
+    def learn(self, neighbour: NodeId, entries: Iterable[RouteEntry], now: float) -> list[NodeId]:
         """Take over what `neighbour` announced (10.2), at monotonic time `now`.
 
         Cost 0 is what a node says of itself; of another it is a lie (14) and ignored.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
@@ -21,11 +21,10 @@ from ironmesh.node.mesh.reach import NativeReach
 from ironmesh.node.outgoing import MakeLive
 from ironmesh.node.pacing import Pacer
 from ironmesh.node.refusals import RefusalDesk
-from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.observe.counters import Counters
 from ironmesh.types import (
-    Message,
     MeshMode,
+    Message,
     MessagePriority,
     MessageType,
     NodeId,
@@ -88,7 +87,6 @@ class LegacyMesh:
         refusals: RefusalDesk,
         counters: Counters,
         clock: Clock,
-        tasks: TaskSupervisor,
         on_change: Callable[[NodeId], None],
         interval_s: float,
         route_life_s: float,
@@ -101,7 +99,6 @@ class LegacyMesh:
         self._refusals = refusals
         self._counters = counters
         self._clock = clock
-        self._tasks = tasks
         self._on_change = on_change
         self._elsewhere: Elsewhere | None = None
         self.table = RoutingTable(own_id, route_life_s=route_life_s)
@@ -310,5 +307,3 @@ class LegacyMesh:
             encode_route_unreachable(notice),
             message.source,
         )
-
-

@@ -60,9 +60,7 @@ class LegacyWay:
         if message.type == BRIDGED:
             said = bridged.decode(message.payload).said
         else:
-            said = originate(
-                self._identity, message, seal_to=self.seal_to, max_hops=self._max_hops
-            )
+            said = originate(self._identity, message, seal_to=self.seal_to, max_hops=self._max_hops)
         return Transit(
             id=message.id,
             type=said.type,
