@@ -1,0 +1,111 @@
+"""Nodes of ours in a published mesh of several hops: as its relay, and at its ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.support.agent_process import AgentFailed, AgentProcess
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+
+LONG_S = 40.0
+PLAIN = {"allow_plaintext": True}
+OFTEN = {**PLAIN, "route_announce_interval": 1.0}
+"""A published node that announces routes every second instead of every 30 s."""
+
+Start = Callable[..., Any]
+
+
+async def send_until_it_arrives(
+    source: AgentProcess, target: AgentProcess, text: str, *, tries: int = 30
+) -> int:
+    """Send a text until it is there: a published mesh takes its time and says nothing of losses."""
+    for number in range(tries):
+        try:
+            await source.send(target.node_id, text)
+        except AgentFailed:
+            await asyncio.sleep(1.0)
+            continue
+        try:
+            await target.wait_message(text, timeout_s=1.0)
+        except AgentFailed:
+            continue
+        return number
+    raise AssertionError(f"{text!r} never arrived at {target.name}")
+
+
+async def met(node: AgentProcess, far: AgentProcess) -> None:
+    """Let two nodes meet once, so that each knows the other's key, and part again."""
+    await far.connect_to(node)
+    await far.kill()
+    await node.wait_peer_gone(far)
+    await far.start()
+
+
+async def refusal_of_sending(source: AgentProcess, target: AgentProcess) -> str:
+    """Send until it is refused; return why. As long as no route is known it is accepted."""
+    while True:
+        try:
+            await source.send(target.node_id, "nobody else may read this")
+        except AgentFailed as error:
+            return str(error)
+        await asyncio.sleep(0.5)
+
+
+async def test_two_published_nodes_reach_each_other_over_a_relay_of_ours(
+    ours: Start, published: Start
+) -> None:
+    relay = await ours(**PLAIN)
+    one = await published(**OFTEN)
+    other = await published(**OFTEN)
+    await one.connect_to(relay)
+    await other.connect_to(relay)
+    await send_until_it_arrives(one, other, "there")
+    await send_until_it_arrives(other, one, "and back")
+    (arrived,) = {message.peer_id for message in other.received("MSG")}
+    assert arrived == relay.node_id, "published nodes show the neighbour, whoever wrote it"
+
+
+async def test_a_message_of_ours_crosses_a_published_relay_sealed_and_the_opened_text_wins(
+    ours: Start, published: Start
+) -> None:
+    node = await ours(**PLAIN)
+    relay = await published(**OFTEN)
+    far = await published(**OFTEN)
+    await met(node, far)
+    await node.connect_to(relay)
+    await far.connect_to(relay)
+    await send_until_it_arrives(node, far, "for you alone")
+    (arrived,) = {message.peer_id for message in far.received("MSG")}
+    assert arrived == relay.node_id
+
+
+async def test_a_message_over_a_published_relay_shows_its_true_source_here(
+    ours: Start, published: Start
+) -> None:
+    node = await ours(**PLAIN)
+    relay = await published(**OFTEN)
+    far = await published(**OFTEN)
+    await met(node, far)
+    await node.connect_to(relay)
+    await far.connect_to(relay)
+    await send_until_it_arrives(far, node, "it is me")
+    (arrived,) = {message.peer_id for message in node.received("MSG")}
+    assert arrived == far.node_id
+    await send_until_it_arrives(node, far, "and this is the answer")
+
+
+async def test_without_a_key_nothing_goes_over_a_published_relay(
+    ours: Start, published: Start
+) -> None:
+    node = await ours(**PLAIN)
+    relay = await published(**OFTEN)
+    far = await published(**OFTEN)
+    await far.connect_to(relay)
+    await node.connect_to(relay)
+    async with asyncio.timeout(LONG_S):
+        assert "--allow-plain-relay" in await refusal_of_sending(node, far)
+    assert far.received() == []
