@@ -27,7 +27,7 @@ from ironmesh.trust.published import read_published
 from ironmesh.types import NodeId, Secret
 from ironmesh.wire import receipts
 from ironmesh.wire.legacy import bridged, control, frame, handshake, inner, mesh
-from ironmesh.wire.native import beacons, messages, noderecords, records, relaying
+from ironmesh.wire.native import beacons, messages, noderecords, records, relaying, routes
 from ironmesh.wire.native import handshake as native
 
 VECTORS = Path(__file__).resolve().parents[2] / "spec" / "vectors"
@@ -119,6 +119,9 @@ TARGETS: Mapping[str, Target] = {
     "native-parcel-content": Target(native_parcels.take_sealed, ()),
     "native-node-record": Target(_node_record, WIRE),
     "native-beacon": Target(beacons.decode_beacon, WIRE),
+    "native-routes": Target(routes.decode_routes, WIRE),
+    "native-route-digest": Target(routes.decode_digest, WIRE),
+    "native-route-request": Target(routes.decode_request, WIRE),
     "native-responder": Target(native_sessions.responder_hears, ()),
     "native-initiator": Target(native_sessions.initiator_hears, ()),
     "mesh-parcel-header": Target(relaying.decode_header, WIRE),

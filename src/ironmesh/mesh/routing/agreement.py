@@ -1,0 +1,98 @@
+"""Proving now and then that both ends of a link agree on what was told, and mending it if not."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ironmesh.mesh.routing.core import Core
+from ironmesh.mesh.routing.destination import Destination
+from ironmesh.mesh.routing.digests import bucket_of, hash_of, hashes_of_buckets
+from ironmesh.mesh.routing.neighbour import Neighbour
+from ironmesh.mesh.routing.selection import Selection
+from ironmesh.mesh.routing.telling import Telling
+from ironmesh.mesh.routing.values import Send
+from ironmesh.wire.native.routes import RouteDigest, RouteEntry, Routes
+
+_RESEND_INTERVAL_S: Final = 30.0
+"""Between two times that a neighbour is told all over again."""
+
+
+class Agreement:
+    """Sends digests, compares those of neighbours, and mends buckets that differ."""
+
+    def __init__(self, core: Core, telling: Telling, selection: Selection) -> None:
+        self._core = core
+        self._telling = telling
+        self._selection = selection
+
+    def begin(self, neighbour: Neighbour, now: float) -> None:
+        """Plan the first digest of a link."""
+        interval_s = self._core.limits.digest_interval_s
+        neighbour.digest_at = now + self._core.between(interval_s / 2, interval_s)
+
+    def timer(self, now: float) -> None:
+        """Send the digests whose time has come."""
+        core = self._core
+        for neighbour in core.neighbours.values():
+            if now >= neighbour.digest_at:
+                interval_s = core.limits.digest_interval_s
+                if neighbour.is_radio:
+                    interval_s *= core.limits.radio_interval_s / core.limits.interval_s
+                neighbour.digest_at = now + core.between(interval_s * 0.9, interval_s * 1.1)
+                if not self._telling.is_settled(neighbour):
+                    self._telling.flush(neighbour, now)
+                digest = RouteDigest((hash_of(self._told(neighbour)),))
+                core.out.append(Send(neighbour.peer, digest))
+
+    def received(self, neighbour: Neighbour, digest: RouteDigest, now: float) -> None:
+        """Compare what a neighbour told with what we hold, or what it holds with what we told."""
+        if len(digest.hashes) == 1:
+            held = self._held(neighbour)
+            if not neighbour.has_refused and hash_of(held) != digest.hashes[0]:
+                self._core.counters.digest_mismatches += 1
+                buckets = RouteDigest(hashes_of_buckets(held))
+                self._core.out.append(Send(neighbour.peer, buckets))
+        elif now - neighbour.last_resend >= _RESEND_INTERVAL_S:
+            neighbour.last_resend = now
+            self._telling.flush(neighbour, now)
+            self._resend(neighbour, digest.hashes)
+
+    def _resend(self, neighbour: Neighbour, held: tuple[int, ...]) -> None:
+        told = hashes_of_buckets(self._told(neighbour))
+        differs = {bucket for bucket in range(len(told)) if told[bucket] != held[bucket]}
+        content: dict[int, list[Destination]] = {bucket: [] for bucket in differs}
+        for destination in self._known():
+            if destination.told & neighbour.bit:
+                bucket = bucket_of(destination.origin)
+                if bucket in differs:
+                    content[bucket].append(destination)
+        for bucket, destinations in sorted(content.items()):
+            self._core.out += neighbour.tell(destinations, bucket)
+
+    def replaced(self, neighbour: Neighbour, routes: Routes) -> None:
+        """A neighbour told all of a bucket: what it did not name, it has no longer."""
+        named = {entry.origin for entry in routes.routes}
+        for destination in self._core.table.values():
+            origin = destination.origin
+            if origin not in named and bucket_of(origin) == routes.bucket:
+                self._selection.retract(neighbour, destination)
+
+    def _known(self) -> list[Destination]:
+        own = self._core.own
+        return [*self._core.table.values(), *([own] if own is not None else [])]
+
+    def _told(self, neighbour: Neighbour) -> list[RouteEntry]:
+        return [
+            destination.exported
+            for destination in self._known()
+            if destination.told & neighbour.bit and destination.exported is not None
+        ]
+
+    def _held(self, neighbour: Neighbour) -> list[RouteEntry]:
+        slot = neighbour.slot
+        entries = (
+            destination.entries[slot]
+            for destination in self._core.table.values()
+            if slot < len(destination.entries)
+        )
+        return [entry for entry in entries if entry is not None]

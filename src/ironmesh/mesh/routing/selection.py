@@ -1,0 +1,179 @@
+"""Choosing the way to each destination."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ironmesh.mesh.routing.core import FAST, LAZY, NORMAL, Core
+from ironmesh.mesh.routing.destination import NOBODY, Destination, export
+from ironmesh.mesh.routing.neighbour import NEVER, Neighbour
+from ironmesh.mesh.routing.seeking import Seeking
+from ironmesh.mesh.routing.values import RouteFound, RouteLost
+from ironmesh.types import NodeId
+from ironmesh.wire.native.routes import MAX_HOPS, RouteEntry
+
+_SMALL: Final = 8
+"""A change by less than this part of a metric is small: nobody hurries for it."""
+
+
+class Selection:
+    """Keeps the chosen way of each destination the best safe one, small gains a little later."""
+
+    def __init__(self, core: Core, seeking: Seeking) -> None:
+        self._core = core
+        self._seeking = seeking
+        self._better: dict[Destination, None] = {}
+        """Where a slightly better way waits to be taken."""
+        self.better_at = NEVER
+        self._unsafe: dict[Destination, None] = {}
+        """Where a way that is not safe may be much better than the chosen one."""
+        self.unsafe_at = NEVER
+        self.reachable = 0
+
+    def take(self, neighbour: Neighbour, destination: Destination, entry: RouteEntry) -> None:
+        """Take what a neighbour tells about a destination of the table."""
+        slot = neighbour.slot
+        if entry.hops >= MAX_HOPS:
+            self.retract(neighbour, destination)
+            return
+        if entry.sequence == destination.sequence:
+            destination.knows |= neighbour.bit
+        destination.put(slot, entry)
+        exported = destination.exported
+        if exported is None or destination.best == slot:
+            self.choose(destination)
+            return
+        metric = entry.metric + neighbour.cost
+        if metric < exported.metric:
+            if not destination.is_feasible(slot, entry):
+                self._core.counters.loops_prevented += 1
+                self._unsafe[destination] = None
+            elif (exported.metric - metric) * _SMALL > exported.metric:
+                self.choose(destination)
+            else:
+                self._better[destination] = None
+
+    def retract(self, neighbour: Neighbour, destination: Destination) -> None:
+        """A neighbour has no route any more, or only one over us."""
+        if destination.drop(neighbour.slot):
+            if destination.best == neighbour.slot:
+                self.choose(destination)
+            elif destination.best == NOBODY:
+                self._seeking.was_retracted(destination, neighbour)
+
+    def link_lost(self, neighbour: Neighbour) -> None:
+        """A session ended, and with it all that was told in it, both ways."""
+        slot = neighbour.slot
+        self._seeking.forget_neighbour(slot)
+        for destination in self._core.table.values():
+            if destination.forget_neighbour(slot) and destination.best == slot:
+                self.choose(destination)
+
+    def cost_changed(self, neighbour: Neighbour) -> None:
+        """A link became cheaper or dearer."""
+        slot = neighbour.slot
+        for destination in self._core.table.values():
+            if slot < len(destination.entries) and destination.entries[slot] is not None:
+                destination.safe = None
+                self.choose(destination)
+
+    def choose(self, destination: Destination) -> None:
+        """Choose the best safe way anew, and note what that changes for others."""
+        core = self._core
+        slot, metric = destination.cheapest(core.costs)
+        if slot == NOBODY:
+            self._lose(destination)
+            return
+        told = destination.entries[slot]
+        assert told is not None
+        old, before = destination.exported, destination.best
+        destination.best = slot
+        entry = export(destination.origin, told, metric, is_radio=core.radios[slot])
+        if slot != before:
+            destination.safe = None
+            self._split_horizon(destination, before, slot)
+        if entry != old:
+            destination.exported = entry
+            self._note_change(destination, old, entry)
+
+    def _split_horizon(self, destination: Destination, before: int, after: int) -> None:
+        """Only these two have to be told of another next hop: one what it was not, one nothing."""
+        if self._core.tells_others:
+            for slot in (before, after):
+                neighbour = self._core.by_slot[slot] if slot != NOBODY else None
+                if neighbour is not None:
+                    neighbour.extra[destination] = None
+            self._core.level = max(self._core.level, LAZY)
+
+    def _note_change(
+        self, destination: Destination, old: RouteEntry | None, entry: RouteEntry
+    ) -> None:
+        core = self._core
+        if old is None:
+            self.reachable += 1
+            core.note(destination, NORMAL if destination.lost_at is None else FAST)
+            destination.lost_at = None
+            core.out.append(RouteFound(destination.origin, entry.hops, entry.is_radio))
+        elif abs(entry.metric - old.metric) * _SMALL > old.metric:
+            core.note(destination, NORMAL)
+        else:
+            core.note(destination, LAZY)
+        if old is not None and entry.metric > old.metric:
+            self._unsafe[destination] = None
+        self._seeking.was_met(destination, entry.sequence)
+
+    def _lose(self, destination: Destination) -> None:
+        core = self._core
+        if destination.exported is not None:
+            destination.best = NOBODY
+            destination.exported = None
+            destination.safe = None
+            self.reachable -= 1
+            core.counters.routes_lost += 1
+            core.note(destination, FAST)
+            core.out.append(RouteLost(destination.origin))
+            destination.lost_at = NEVER
+        self._seeking.is_starved(destination)
+
+    @property
+    def next_due(self) -> float:
+        """When ways that are better are looked at."""
+        return min(self.better_at, self.unsafe_at)
+
+    def plan(self, now: float) -> None:
+        """See to it that slightly better ways are taken in a while, and unsafe ones made safe."""
+        limits = self._core.limits
+        if self._better and self.better_at == NEVER:
+            self.better_at = now + self._core.between(*limits.lazy_delay_s)
+        if self._unsafe and self.unsafe_at == NEVER:
+            self.unsafe_at = now + self._core.between(*limits.unsafe_delay_s)
+
+    def timer(self, now: float) -> None:
+        """Take the slightly better ways; ask for what makes much better ones safe."""
+        if now >= self.unsafe_at:
+            self.unsafe_at = NEVER
+            unsafe, self._unsafe = self._unsafe, {}
+            for destination in unsafe:
+                exported = destination.exported
+                if exported is not None:
+                    gain = exported.metric - destination.least(self._core.costs)
+                    if gain * _SMALL > exported.metric:
+                        self._seeking.wish(destination)
+        if now >= self.better_at:
+            self.better_at = NEVER
+            waiting, self._better = self._better, {}
+            for destination in waiting:
+                self.choose(destination)
+
+    def forget(self, origin: NodeId) -> None:
+        """Take a destination out of the table."""
+        destination = self._core.table.pop(origin)
+        self._better.pop(destination, None)
+        self._unsafe.pop(destination, None)
+        self._seeking.forget(origin)
+        if destination.exported is not None:
+            destination.best = NOBODY
+            destination.exported = None
+            self.reachable -= 1
+            self._core.note(destination, FAST)
+            self._core.out.append(RouteLost(origin))

@@ -1,0 +1,134 @@
+"""What must hold at every instant of a mesh of routers, and what must hold once it is at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from heapq import heappop, heappush
+
+from ironmesh.errors import IronMeshError
+from ironmesh.sim.routing import RouterMesh, RouterNode
+from ironmesh.types import NodeId
+
+
+class InvariantBrokenError(IronMeshError):
+    """A simulated mesh did what no mesh may do."""
+
+    code = "invariant"
+
+
+class LoopWatch:
+    """Looks for circles in the next hops after every input of a router.
+
+    Args:
+        mesh: watched from now on.
+        destinations: those that are looked at; all, if there are none.
+    """
+
+    def __init__(self, mesh: RouterMesh, destinations: Collection[NodeId] = ()) -> None:
+        self._mesh = mesh
+        self._destinations = tuple(destinations) or tuple(node.id for node in mesh.nodes)
+        self._before: dict[tuple[int, NodeId], tuple[NodeId, ...]] = {}
+        self.checks = 0
+        mesh.watches.append(self._look)
+
+    def _look(self, node: RouterNode) -> None:
+        for destination in self._destinations:
+            hops = node.router.next_hops(destination)
+            key = (node.number, destination)
+            if hops != self._before.get(key, ()):
+                self._before[key] = hops
+                if hops:
+                    self._follow(node, destination)
+
+    def _follow(self, start: RouterNode, destination: NodeId) -> None:
+        """Walk all ways that a message could take from a node: none may come back to it."""
+        self.checks += 1
+        seen: set[int] = set()
+        todo = [start]
+        while todo:
+            node = todo.pop()
+            for peer in usable_hops(self._mesh, node, destination):
+                if peer is start:
+                    raise InvariantBrokenError(
+                        f"at {self._mesh.engine.now:.3f} s node {start.number} has a way to "
+                        f"{self._mesh.by_id[destination].number} that leads back to itself"
+                    )
+                if peer.number not in seen and peer.id != destination:
+                    seen.add(peer.number)
+                    todo.append(peer)
+
+
+def usable_hops(mesh: RouterMesh, node: RouterNode, destination: NodeId) -> Iterable[RouterNode]:
+    """Yield the next hops over which a message of this moment would arrive."""
+    for peer in node.router.next_hops(destination):
+        session = node.sessions.get(peer)
+        other = mesh.by_id[peer]
+        if session is not None and session.is_whole and other.sessions.get(node.id) is session:
+            yield other
+
+
+def unrouted_pairs(mesh: RouterMesh) -> int:
+    """Return how many pairs of connected live nodes have no way that arrives."""
+    dead = frozenset(node.number for node in mesh.nodes if not node.is_alive)
+    missing = 0
+    for part in mesh.topology.components(dead):
+        for number in part:
+            missing += len(part) - len(_reaching(mesh, mesh.nodes[number], part))
+    return missing
+
+
+def _reaching(mesh: RouterMesh, destination: RouterNode, part: Collection[int]) -> set[int]:
+    """Return the nodes whose chosen ways lead to a destination."""
+    arrives = {destination.number}
+    for start in part:
+        path: list[int] = []
+        node = start
+        while node not in arrives and node not in path:
+            path.append(node)
+            hops = list(usable_hops(mesh, mesh.nodes[node], destination.id))
+            if not hops:
+                break
+            node = hops[0].number
+        if node in arrives:
+            arrives.update(path)
+    return arrives
+
+
+def shortest(mesh: RouterMesh, destination: int) -> dict[int, int]:
+    """Return the least metric to a node from every live node that is connected to it."""
+    near: dict[int, list[tuple[int, int]]] = {node.number: [] for node in mesh.nodes}
+    for (a, b), cost in mesh.costs.items():
+        if mesh.nodes[a].is_alive and mesh.nodes[b].is_alive and mesh.session(a, b) is not None:
+            near[a].append((b, cost))
+            near[b].append((a, cost))
+    found: dict[int, int] = {}
+    todo = [(0, destination)]
+    while todo:
+        far, node = heappop(todo)
+        if node not in found:
+            found[node] = far
+            for other, cost in near[node]:
+                heappush(todo, (far + cost, other))
+    return found
+
+
+def check_at_rest(mesh: RouterMesh) -> None:
+    """See that every live node has the shortest ways, and none where there is none.
+
+    Raises:
+        InvariantBrokenError: it has not.
+    """
+    for destination in mesh.nodes:
+        if not destination.is_alive:
+            continue
+        metrics = shortest(mesh, destination.number)
+        for node in mesh.nodes:
+            if node is destination or not node.is_alive:
+                continue
+            view = node.router.route(destination.id)
+            metric = view.metric if view is not None else None
+            if metric != metrics.get(node.number):
+                raise InvariantBrokenError(
+                    f"node {node.number} reaches {destination.number} at {metric}, "
+                    f"not at {metrics.get(node.number)}"
+                )
