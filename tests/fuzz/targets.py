@@ -27,7 +27,15 @@ from ironmesh.trust.published import read_published
 from ironmesh.types import NodeId, Secret
 from ironmesh.wire import receipts
 from ironmesh.wire.legacy import bridged, control, frame, handshake, inner, mesh
-from ironmesh.wire.native import beacons, messages, noderecords, records, relaying, routes
+from ironmesh.wire.native import (
+    beacons,
+    messages,
+    noderecords,
+    records,
+    relaying,
+    revocations,
+    routes,
+)
 from ironmesh.wire.native import handshake as native
 
 VECTORS = Path(__file__).resolve().parents[2] / "spec" / "vectors"
@@ -118,6 +126,7 @@ TARGETS: Mapping[str, Target] = {
     "native-parcel": Target(native_parcels.open_any, ()),
     "native-parcel-content": Target(native_parcels.take_sealed, ()),
     "native-node-record": Target(_node_record, WIRE),
+    "native-revocation": Target(revocations.decode_revocations, WIRE),
     "native-beacon": Target(beacons.decode_beacon, WIRE),
     "native-routes": Target(routes.decode_routes, WIRE),
     "native-route-digest": Target(routes.decode_digest, WIRE),

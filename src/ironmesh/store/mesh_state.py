@@ -1,4 +1,5 @@
-"""What the mesh part of a node keeps over a restart: prekeys, the number of its beacon, routes.
+"""What the mesh part of a node keeps over a restart: prekeys, the number of its beacon, routes,
+revocations.
 
 Each is a small sealed file beside the messages, replaced as a whole: after a crash the old or the
 new content is there. They belong into the folder of the messages, and into no backup: a parcel that
@@ -19,6 +20,7 @@ from ironmesh.types import Random, Secret
 PREKEYS: Final = "prekeys"
 SEQUENCE: Final = "beacon-number"
 ROUTES: Final = "routes"
+REVOCATIONS: Final = "revocations"
 
 _FORMAT: Final = b"\x01"
 _KEY_LABEL: Final = "ironmesh mesh state"
@@ -94,6 +96,23 @@ class MeshState:
             StoreError: as `save_prekeys`.
         """
         self._save(ROUTES, routes)
+
+    def load_revocations(self) -> bytes | None:
+        """Return the revocations that were saved last; None = there are none.
+
+        Raises:
+            StoreDamagedError: they do not open. Neighbours tell them again.
+            StoreError: they cannot be read.
+        """
+        return self._load(REVOCATIONS)
+
+    def save_revocations(self, revocations: bytes) -> None:
+        """Keep all revocations.
+
+        Raises:
+            StoreError: as `save_prekeys`.
+        """
+        self._save(REVOCATIONS, revocations)
 
     def _load(self, name: str) -> bytes | None:
         path = self._folder / name
