@@ -26,7 +26,7 @@ from ironmesh.errors import ControlError, KeyFileError, RemoteProtocolError, Tru
 from ironmesh.trust.published import read_published
 from ironmesh.types import NodeId, Secret
 from ironmesh.wire import receipts
-from ironmesh.wire.legacy import bridged, control, frame, handshake, inner, mesh
+from ironmesh.wire.legacy import bridged, control, frame, handshake, inner, mesh, tunnel
 from ironmesh.wire.native import (
     beacons,
     messages,
@@ -112,6 +112,7 @@ TARGETS: Mapping[str, Target] = {
     "handshake-client": Target(_hello, WIRE),
     "control": Target(control.decode, WIRE),
     "bridged": Target(_bridged, WIRE),
+    "tunnel": Target(tunnel.decode, WIRE),
     "session-frame": Target(sessions.open_frame, ()),
     "session-sealed": Target(sessions.open_sealed, ()),
     "session-server": Target(sessions.server_hears, ()),

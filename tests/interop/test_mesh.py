@@ -109,3 +109,19 @@ async def test_without_a_key_nothing_goes_over_a_published_relay(
     async with asyncio.timeout(LONG_S):
         assert "--allow-plain-relay" in await refusal_of_sending(node, far)
     assert far.received() == []
+
+
+async def test_two_nodes_of_ours_speak_their_own_wire_through_a_published_relay(
+    ours: Start, published: Start
+) -> None:
+    relay = await published(start={"types": ["IM5"]}, **OFTEN)
+    one, other = await ours(**PLAIN), await ours(**PLAIN)
+    await one.connect_to(relay)
+    await other.connect_to(relay)
+    await one.wait_peer(other, timeout_s=LONG_S)
+    await other.wait_peer(one, timeout_s=LONG_S)
+    await one.send(other.node_id, "through the relay")
+    await other.wait_message("through the relay", timeout_s=LONG_S)
+    await other.send(one.name, "and back, by name")
+    await one.wait_message("and back, by name", timeout_s=LONG_S)
+    assert relay.received() == []

@@ -33,6 +33,7 @@ from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mailroom import MessageHandler, Server
 from ironmesh.node.maintenance import flush, maintain
+from ironmesh.node.mesh.tunnels import Tunnels
 from ironmesh.node.native_wire import NativeWire
 from ironmesh.node.network import build_discovery, build_transport
 from ironmesh.node.opening import OpenedFiles, open_files
@@ -256,6 +257,24 @@ class Node:
             books=books,
             tasks=self._tasks,
             clock=self._clock,
+        )
+        post.legacy.use(
+            Tunnels(
+                identity,
+                post.legacy.mesh,
+                reach=post.legacy.reach,
+                keys=post.legacy.keys,
+                links=links,
+                gate=gate,
+                sessions=sessions,
+                refusals=desk,
+                counters=self.counters,
+                clock=self._clock,
+                random=self._random,
+                tasks=self._tasks,
+                make_live=post.make_live,
+                max_hops=config.max_hops,
+            )
         )
         transport = self._given_transport or build_transport(config)
         dialer = Dialer(

@@ -58,6 +58,7 @@ class PostOffice:
         self._clock = clock
         self.store = store
         live = LiveMessages(own_id, clock, random)
+        self.make_live = live.make
         self.capabilities = CapabilityExchange(
             own_id, config.capabilities, links=links, counters=counters, make_message=live.make
         )

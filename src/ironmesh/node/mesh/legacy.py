@@ -74,6 +74,7 @@ class LegacyMesh:
 
     Args:
         on_change: told of a destination that may be reached in another way than before.
+        on_unreachable: told of one to which a neighbour, so it says, has no route.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class LegacyMesh:
         counters: Counters,
         clock: Clock,
         on_change: Callable[[NodeId], None],
+        on_unreachable: Callable[[NodeId], None],
         interval_s: float,
         route_life_s: float,
     ) -> None:
@@ -100,6 +102,7 @@ class LegacyMesh:
         self._counters = counters
         self._clock = clock
         self._on_change = on_change
+        self._on_unreachable = on_unreachable
         self._elsewhere: Elsewhere | None = None
         self.table = RoutingTable(own_id, route_life_s=route_life_s)
         self._announcer = Announcer(own_id, mode, interval_s=interval_s)
@@ -206,6 +209,7 @@ class LegacyMesh:
     def _take_unreachable(self, link: Link, notice: RouteUnreachable) -> None:
         """A hint: it says nothing about what was sent, only something about the next try."""
         self._counters.add("legacy.unreachable")
+        self._on_unreachable(notice.destination)
         if self.next_hop(notice.destination) == link.peer:
             now = self._clock.now().mono
             if self._breakers.failed(link.peer, notice.destination, now):

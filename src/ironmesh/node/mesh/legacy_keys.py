@@ -27,6 +27,14 @@ class LegacyKeys:
         pin = self._pin(node_id)
         return pin is not None and pin.seen_native
 
+    def is_published(self, node_id: NodeId) -> bool:
+        """Tell whether a node is known, and never spoke our own wire.
+
+        A key that the operator confirmed may be of a node that was not met yet.
+        """
+        pin = self._pin(node_id)
+        return pin is not None and not (pin.seen_native or pin.verified)
+
     def is_barred(self, node_id: NodeId) -> bool:
         """Tell whether nothing is taken from a node."""
         try:

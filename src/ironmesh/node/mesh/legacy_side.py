@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from ironmesh.config import LegacyMode, NodeConfig
 from ironmesh.crypto.identity import Identity
 from ironmesh.node.clock import Clock
@@ -18,9 +20,34 @@ from ironmesh.node.ways import Ways
 from ironmesh.observe.counters import Counters
 from ironmesh.trust.store import TrustStore
 from ironmesh.types import Message, MessageType, NodeId
+from ironmesh.wire.legacy.constants import TUNNEL_TYPE
 from ironmesh.wire.legacy.transit import Transit
 
-_OF_THE_MESH = frozenset({MessageType.ROUTE_ANNOUNCE, MessageType.ROUTE_UNREACHABLE})
+_FOR_THIS_PART = frozenset({MessageType.ROUTE_ANNOUNCE, MessageType.ROUTE_UNREACHABLE, TUNNEL_TYPE})
+
+
+class TunnelKeeper(Protocol):
+    """Reaches nodes of ours through published relays; see `Tunnels`."""
+
+    async def run(self) -> None:
+        """Dial until the node stops."""
+        ...
+
+    def route_changed(self, destination: NodeId) -> None:
+        """A published route is new, other or gone."""
+        ...
+
+    def unreachable(self, destination: NodeId) -> None:
+        """A relay says that it has no route."""
+        ...
+
+    def link_down(self, neighbour: NodeId) -> None:
+        """A neighbour is gone."""
+        ...
+
+    def received(self, link: Link, message: Message) -> None:
+        """A frame of a tunnel arrived."""
+        ...
 
 
 class LegacySide:
@@ -42,9 +69,12 @@ class LegacySide:
         tasks: TaskSupervisor,
     ) -> None:
         self._tasks = tasks
+        self._outgoing = outgoing
+        self._tunnels: TunnelKeeper | None = None
         self._counters = counters
         self._is_on = config.legacy is not LegacyMode.OFF
         self.reach = NativeReach(links)
+        self.keys = LegacyKeys(trust)
         self.mesh = LegacyMesh(
             identity.node_id,
             config.mesh_routing,
@@ -54,7 +84,8 @@ class LegacySide:
             refusals=refusals,
             counters=counters,
             clock=clock,
-            on_change=outgoing.way_changed,
+            on_change=self._route_changed,
+            on_unreachable=self._unreachable,
             interval_s=config.route_announce_interval_s,
             route_life_s=config.route_ttl_s,
         )
@@ -63,16 +94,32 @@ class LegacySide:
             self.mesh,
             links=links,
             reach=self.reach,
-            keys=LegacyKeys(trust),
+            keys=self.keys,
             allows_plain=config.allow_plain_relay,
             max_hops=config.max_hops,
         )
         ways.add(self.ways.find)
 
+    def use(self, tunnels: TunnelKeeper) -> None:
+        """Reach nodes of ours through published relays."""
+        self._tunnels = tunnels
+
     def start(self) -> None:
-        """Begin to announce."""
-        if self._is_on:
-            self._tasks.spawn(self.mesh.run(), name="0.8 mesh")
+        """Begin to announce, and to dial through relays."""
+        if not self._is_on:
+            return
+        self._tasks.spawn(self.mesh.run(), name="0.8 mesh")
+        if self._tunnels is not None:
+            self._tasks.spawn(self._tunnels.run(), name="tunnels")
+
+    def _route_changed(self, destination: NodeId) -> None:
+        self._outgoing.way_changed(destination)
+        if self._tunnels is not None:
+            self._tunnels.route_changed(destination)
+
+    def _unreachable(self, destination: NodeId) -> None:
+        if self._tunnels is not None:
+            self._tunnels.unreachable(destination)
 
     def link_up(self, link: Link) -> None:
         """A session with a peer is up, on whichever wire."""
@@ -83,6 +130,8 @@ class LegacySide:
         """The last session with a peer ended."""
         if self._is_on:
             self.mesh.link_down(peer)
+            if self._tunnels is not None:
+                self._tunnels.link_down(peer)
 
     def check(self, destination: NodeId) -> None:
         """Accept a destination; see `LegacyWays.check`."""
@@ -91,11 +140,14 @@ class LegacySide:
 
     def wants(self, message: Message) -> bool:
         """Tell whether a message of a published neighbour is for this part."""
-        return message.type in _OF_THE_MESH or isinstance(message, Transit)
+        return message.type in _FOR_THIS_PART or isinstance(message, Transit)
 
     async def take(self, link: Link, message: Message) -> None:
         """Take such a message."""
         if isinstance(message, Transit):
             await self.mesh.take_transit(link, message)
+        elif message.type == TUNNEL_TYPE:
+            if self._tunnels is not None:
+                self._tunnels.received(link, message)
         else:
             self.mesh.received(link, message)

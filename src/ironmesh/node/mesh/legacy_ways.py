@@ -52,6 +52,15 @@ class LegacyWay:
         """Messages may be queued on it."""
         return self.link.is_usable
 
+    @property
+    def is_full(self) -> bool:
+        """Whoever has more to send waits for room."""
+        return self.link.is_full
+
+    async def wait_for_room(self) -> None:
+        """Return once there is room, or the link is over."""
+        await self.link.wait_for_room()
+
     def enqueue(self, messages: Sequence[Message]) -> None:
         """Queue messages."""
         self.link.enqueue([self._transit(message) for message in messages])

@@ -24,7 +24,7 @@ class NativeRoutes(Protocol):
         """Return how far a node is; None = no route leads there."""
         ...
 
-    def next_hop(self, destination: NodeId) -> NodeId | None:
+    def next_native_hop(self, destination: NodeId) -> NodeId | None:
         """Return the direct peer on the best route."""
         ...
 
@@ -54,7 +54,7 @@ class NativeReach:
         if self._routes is not None:
             for destination in self._routes.native_destinations():
                 hops = self._routes.native_hops(destination)
-                if hops is not None and self._routes.next_hop(destination) in direct:
+                if hops is not None and self._routes.next_native_hop(destination) in direct:
                     found.setdefault(destination, hops)
         return found
 
