@@ -6,7 +6,6 @@ version does not have is unused; a switch that turns such a feature on is an err
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
@@ -260,6 +259,8 @@ def _check(name: object, port: object, given: Mapping[str, Any]) -> None:
 def _check_names(given: Mapping[str, Any]) -> None:
     for name in given:
         if name not in DaemonSettings.__annotations__:
+            import difflib  # a mistake is worth the time
+
             near = difflib.get_close_matches(name, DaemonSettings.__annotations__, 1)
             fix = f"did you mean {near[0]}?" if near else "see docs/python.md for the names"
             raise ConfigError(f"there is no setting {name!r}", fix)

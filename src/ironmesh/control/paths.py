@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +37,8 @@ def socket_path(node_dir: Path) -> Path:
 
 
 def _runtime_dirs() -> list[Path]:
+    import tempfile  # with its archive formats: hardly ever needed
+
     folders = []
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if Path(runtime).is_absolute():

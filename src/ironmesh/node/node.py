@@ -12,7 +12,7 @@ from typing import Any
 
 from ironmesh.audit.events import AuditEvent
 from ironmesh.audit.log import AuditLog
-from ironmesh.config import LegacyMode, NodeConfig
+from ironmesh.config import NodeConfig
 from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
 from ironmesh.delivery.records import DeliveryStore
 from ironmesh.discovery.policy import DialPolicy
@@ -28,13 +28,11 @@ from ironmesh.node.events import EventBus, NodeListening, Notice
 from ironmesh.node.first_start import Maker, make_apart
 from ironmesh.node.gate import Gate
 from ironmesh.node.journal import Journal
-from ironmesh.node.legacy_wire import LegacyWire
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mailroom import MessageHandler, Server
 from ironmesh.node.maintenance import flush, maintain
 from ironmesh.node.mesh.tunnels import Tunnels
-from ironmesh.node.native_wire import NativeWire
 from ironmesh.node.network import build_discovery, build_transport
 from ironmesh.node.opening import OpenedFiles, open_files
 from ironmesh.node.outgoing import Outgoing
@@ -239,11 +237,13 @@ class Node:
             clock=self._clock,
         )
         wires = NodeWires(
-            NativeWire(config, identity, opened.mesh_secrets, self._random, self._clock),
-            None
-            if config.legacy is LegacyMode.OFF
-            else LegacyWire(config, identity, trust, self._random),
-            gate,
+            config,
+            identity,
+            opened.mesh_secrets,
+            trust=trust,
+            gate=gate,
+            random=self._random,
+            clock=self._clock,
         )
         sessions = Sessions(
             wires=wires,

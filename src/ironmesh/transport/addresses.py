@@ -19,9 +19,12 @@ async def resolve(endpoint: Endpoint) -> list[tuple[int, SocketAddress]]:
         OSError: there is no such host.
     """
     try:
-        # An address needs no resolver, and so no thread.
+        # An address needs no resolver, and so no thread; as bytes, no codec for names either.
         found = socket.getaddrinfo(
-            endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+            endpoint.host.encode(),
+            endpoint.port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_NUMERICHOST,
         )
     except OSError:
         found = await asyncio.get_running_loop().getaddrinfo(

@@ -10,7 +10,6 @@ A book is a value: every operation returns another book, or the same one when no
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -156,6 +155,8 @@ class TrustBook:
         pin = self.pins.get(node_id) if node_id else None
         if pin is not None:
             return pin
+        import difflib  # a mistake is worth the time
+
         near = difflib.get_close_matches(name_key(name_or_id), self._holders, _SUGGESTIONS, 0.6)
         names = ", ".join(self.pins[self._holders[key]].name for key in near)
         fix = f"did you mean {names}?" if names else "`ironmesh trust list` shows all pins"

@@ -18,10 +18,9 @@ import struct
 from collections.abc import Mapping
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-
 from ironmesh.crypto import sodium
+from ironmesh.crypto.chacha import ChaCha
+from ironmesh.crypto.sodium import CryptoError
 from ironmesh.errors import StoreDamagedError
 from ironmesh.types import Secret
 
@@ -43,7 +42,7 @@ class Opener:
         self._root = Secret(sodium.derive(data_key.reveal(), "ironmesh store"))
         self._names = Secret(sodium.derive(self._root.reveal(), "pseudonyms"))
         self._salts = dict(salts)
-        self._ciphers: dict[int, ChaCha20Poly1305] = {}
+        self._ciphers: dict[int, ChaCha] = {}
 
     def pseudonym(self, kind: bytes, name: bytes) -> bytes:
         """Return what stands for a name in an index, 16 bytes."""
@@ -60,16 +59,16 @@ class Opener:
         try:
             number, _count = _NONCE.unpack(nonce)
             cipher = self._ciphers.get(number) or self._cipher(number, self._salts[number])
-            return cipher.decrypt(nonce, sealed[_NONCE.size :], identity)
-        except (InvalidTag, KeyError, struct.error) as error:
+            return cipher.open(nonce, sealed[_NONCE.size :], identity)
+        except (CryptoError, KeyError, struct.error) as error:
             raise StoreDamagedError(
                 "the message store is damaged: a record of it does not open",
                 "put back a copy of the folder, or move the folder away to start with an empty one",
             ) from error
 
-    def _cipher(self, number: int, salt: bytes) -> ChaCha20Poly1305:
+    def _cipher(self, number: int, salt: bytes) -> ChaCha:
         key = sodium.derive(self._root.reveal(), f"opening {number} {salt.hex()}")
-        self._ciphers[number] = cipher = ChaCha20Poly1305(key)
+        self._ciphers[number] = cipher = ChaCha(key)
         return cipher
 
 
@@ -85,10 +84,10 @@ class Sealer(Opener):
     def __init__(self, data_key: Secret, salts: Mapping[int, bytes], number: int) -> None:
         super().__init__(data_key, salts)
         self._number = number
-        self._encrypt = self._cipher(number, salts[number]).encrypt
+        self._seal = self._cipher(number, salts[number]).seal
         self._counter = itertools.count()
 
     def seal(self, identity: bytes, plaintext: bytes) -> bytes:
         """Seal for the row `identity`; 28 bytes longer."""
         nonce = _NONCE.pack(self._number, next(self._counter))
-        return nonce + self._encrypt(nonce, plaintext, identity)
+        return nonce + self._seal(nonce, plaintext, identity)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ironmesh.transport.websocket.connection import Timing
     from ironmesh.transport.websocket.dialer import dial
+    from ironmesh.transport.websocket.limits import Timing
     from ironmesh.transport.websocket.listener import listen
 
 __all__ = ["Timing", "dial", "listen"]
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> object:
 
         return listen
     if name == "Timing":
-        from ironmesh.transport.websocket.connection import Timing
+        from ironmesh.transport.websocket.limits import Timing
 
         return Timing
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

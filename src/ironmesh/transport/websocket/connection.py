@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, cast
 
 from websockets.exceptions import PayloadTooBig
@@ -23,35 +22,24 @@ from ironmesh.transport.inbox import Inbox
 from ironmesh.transport.interface import ConnectionInfo, Endpoint
 from ironmesh.transport.tls import fingerprint
 from ironmesh.transport.websocket.heartbeat import Heartbeat
+from ironmesh.transport.websocket.limits import Timing
 from ironmesh.transport.websocket.reassembly import Reassembly
 from ironmesh.types import Unit
 
-MAX_UNIT_BYTES: Final = 1_048_576
 MAX_REQUEST_BYTES: Final = 16 * 1024
 """An opening HTTP request larger than this is not one of a node."""
 MAX_UNREAD_ANSWER_BYTES: Final = 64 * 1024
 """Pongs that may wait for a peer that pings and does not read."""
 WRITE_BUFFER_BYTES: Final = 128 * 1024
-SEND_TIMEOUT_S: Final = 5.0
 SLOWEST_PEER_BYTES_PER_S: Final = 64 * 1024
-"""What a large batch may need above `SEND_TIMEOUT_S`."""
+"""What a large batch may need above the time that each one has."""
 CLOSE_TIMEOUT_S: Final = 0.8
-TLS_CLOSE_TIMEOUT_S: Final = 0.5
 
 _CLEAN_CODES: Final = frozenset({1000, 1001, 1005})
 
 SILENT: Final = logging.Logger("ironmesh.websocket")  # noqa: LOG001 - outside the tree
 """Logs nothing: what the library would say, our errors say."""
 SILENT.disabled = True
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """The clocks of a connection, in seconds; tests shorten them."""
-
-    ping_interval_s: float = 20.0
-    ping_timeout_s: float = 10.0
-    send_timeout_s: float = SEND_TIMEOUT_S
 
 
 class WebSocketConnection(asyncio.Protocol):

@@ -15,13 +15,8 @@ from ironmesh.errors import ConnectError, ConnectFailure
 from ironmesh.transport.addresses import SocketAddress, bare_host, resolve
 from ironmesh.transport.interface import Endpoint
 from ironmesh.transport.tls import client_context
-from ironmesh.transport.websocket.connection import (
-    MAX_UNIT_BYTES,
-    SILENT,
-    TLS_CLOSE_TIMEOUT_S,
-    Timing,
-    WebSocketConnection,
-)
+from ironmesh.transport.websocket.connection import SILENT, WebSocketConnection
+from ironmesh.transport.websocket.limits import MAX_UNIT_BYTES, TLS_CLOSE_TIMEOUT_S, Timing
 
 DIAL_TIMEOUT_S: Final = 10.0
 

@@ -9,22 +9,16 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from typing import Final
-
-from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
+from typing import TYPE_CHECKING, Final
 
 from ironmesh.errors import ConfigError, ConnectionClosed, PortInUseError
 from ironmesh.transport.addresses import SocketAddress, bare_host, resolve
 from ironmesh.transport.interface import ConnectionHandler, Door, Endpoint
-from ironmesh.transport.websocket.connection import (
-    MAX_UNIT_BYTES,
-    SILENT,
-    TLS_CLOSE_TIMEOUT_S,
-    Timing,
-    WebSocketConnection,
-)
+from ironmesh.transport.websocket.limits import MAX_UNIT_BYTES, TLS_CLOSE_TIMEOUT_S, Timing
 from ironmesh.types import Refusal
+
+if TYPE_CHECKING:
+    from ironmesh.transport.websocket.connection import WebSocketConnection
 
 OPENING_TIMEOUT_S: Final = 10.0
 """For TLS and the HTTP upgrade together."""
@@ -72,6 +66,12 @@ async def listen(
     sockets = await _bind(endpoints)
 
     def make_connection(remote: Endpoint) -> WebSocketConnection:
+        # Five megabytes that a node without peers does not need.
+        from websockets.server import ServerProtocol
+        from websockets.typing import Subprotocol
+
+        from ironmesh.transport.websocket.connection import SILENT, WebSocketConnection
+
         offer: list[str] = []
 
         def choose(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
