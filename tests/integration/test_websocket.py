@@ -24,7 +24,8 @@ from ironmesh.errors import (
 from ironmesh.transport import tls
 from ironmesh.transport.interface import Connection
 from ironmesh.transport.websocket import Timing, dial, listen
-from ironmesh.transport.websocket.connection import MAX_UNIT_BYTES, WebSocketConnection
+from ironmesh.transport.websocket.connection import WebSocketConnection
+from ironmesh.transport.websocket.limits import MAX_UNIT_BYTES
 from ironmesh.types import Endpoint, Refusal
 
 IPV6_LOOPBACK = Endpoint("::1", 0)

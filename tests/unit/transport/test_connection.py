@@ -20,9 +20,9 @@ from ironmesh.transport.websocket.connection import (
     MAX_REQUEST_BYTES,
     MAX_UNREAD_ANSWER_BYTES,
     SILENT,
-    Timing,
     WebSocketConnection,
 )
+from ironmesh.transport.websocket.limits import Timing
 from ironmesh.types import Endpoint
 
 
