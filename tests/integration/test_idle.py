@@ -15,7 +15,7 @@ agent = Agent("idle", port=0, passphrase="correct horse battery staple", bind="1
               home=sys.argv[1], allow_plaintext=True, mdns=False)
 agent.run(foreground=False)
 loaded = sorted({name.partition(".")[0] for name in sys.modules})
-sessions = ("session.native.channel", "session.legacy")
+sessions = ("session.native.channel", "session.legacy.channel")
 wires = [name for name in sys.modules if name.endswith(sessions)]
 agent.stop()
 print(json.dumps([loaded, wires]))
