@@ -197,22 +197,26 @@ class ParcelReader:
 
     def _items(self, said: InOrder | Unordered, *, is_fresh: bool) -> _Items:
         items = decode(said.messages, self._source, self._own_id)
-        for item in items:
-            if isinstance(item, Control):
-                is_fitting = item.kind is ControlType.CHUNK and isinstance(said, InOrder)
-            elif isinstance(said, Unordered):
-                is_fitting = item.type == MessageType.ACK and not _has_floor(item.payload)
-            else:
-                is_fitting = is_for_destinations(item.type)
-            if not is_fitting:
-                raise RemoteProtocolError(
-                    Refusal.PROTOCOL, "a parcel that holds what does not belong into one"
-                )
+        is_fitting = _is_receipts if isinstance(said, Unordered) else _is_for_destinations
+        if not all(map(is_fitting, items)):
+            raise RemoteProtocolError(
+                Refusal.PROTOCOL, "a parcel that holds what does not belong into one"
+            )
         return items if is_fresh else [item for item in items if not _is_forgettable(item)]
 
 
-def _has_floor(payload: bytes) -> bool:
-    return any(isinstance(item, Floor) for item in decode_receipts(payload))
+def _is_for_destinations(item: Message | Control) -> bool:
+    if isinstance(item, Message):
+        return is_for_destinations(item.type)
+    return item.kind is ControlType.CHUNK
+
+
+def _is_receipts(item: Message | Control) -> bool:
+    return (
+        isinstance(item, Message)
+        and item.type == MessageType.ACK
+        and not any(isinstance(said, Floor) for said in decode_receipts(item.payload))
+    )
 
 
 def _is_forgettable(item: Message | Control) -> bool:

@@ -6,7 +6,7 @@ and the outbox starts over with the oldest message, so a reader never has to gue
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from ironmesh.errors import LocalProtocolError
@@ -28,6 +28,7 @@ from ironmesh.wire.receipts import Floor, decode
 MAX_HEAD: Final = 1 + 4 + 9
 """Of a content, before its messages."""
 MIN_CONTENT_BYTES: Final = MAX_HEAD + CHUNK_HEAD_BYTES + MAX_HEAD_BYTES + MAX_VARINT_BYTES + 1
+_ACK: Final = MessageType.ACK.value
 _SPARE_STREAMS: Final = 2**20
 """A reader cannot push us so close to the last number that we run out of them."""
 
@@ -91,8 +92,7 @@ class ParcelWriter:
         Raises:
             LocalProtocolError: a message that is not ours to send to this destination.
         """
-        for message in messages if piece is None else (*messages, piece.message):
-            self._check(message)
+        self._check(messages if piece is None else (*messages, piece.message))
         room = max_bytes - MAX_HEAD
         written: list[WrittenParcel] = []
         ordered: dict[MessagePriority, list[Message | Piece]] = {}
@@ -112,16 +112,18 @@ class ParcelWriter:
                 written.append(WrittenParcel(priority, head + body))
         return written
 
-    def _check(self, message: Message) -> None:
-        if message.source != self._own_id or message.destination != self._destination:
-            raise LocalProtocolError("only messages of this node to this destination go here")
-        if not is_for_destinations(message.type):
-            raise LocalProtocolError(f"messages of type {message.type!a} are not sealed")
+    def _check(self, messages: Iterable[Message]) -> None:
+        own_id, destination = self._own_id, self._destination
+        for message in messages:
+            if message.source != own_id or message.destination != destination:
+                raise LocalProtocolError("only messages of this node to this destination go here")
+            if not is_for_destinations(message.type):
+                raise LocalProtocolError(f"messages of type {message.type!a} are not sealed")
 
 
 def _unordered(message: Message, room: int) -> bytes | None:
     """Return a message that needs no place among others, as it is written; else None."""
-    if message.type != MessageType.ACK or len(message.payload) > room - MAX_HEAD_BYTES:
+    if message.type != _ACK or len(message.payload) > room - MAX_HEAD_BYTES:
         return None
     if any(isinstance(item, Floor) for item in decode(message.payload)):
         return None
@@ -133,29 +135,25 @@ def _packed(items: Iterable[Message | Piece], room: int) -> list[bytes]:
     bodies: list[bytes] = []
     parts: list[bytes | memoryview] = []
     size = count = 0
-    for prefix, data in _parts(items, room):
-        more = len(prefix) + len(data)
-        if count == PACK_MESSAGES or (count and size + more > room):
-            bodies.append(b"".join(parts))
-            parts.clear()
-            size = count = 0
-        parts.extend((prefix, data))
-        size += more
-        count += 1
+    for item in items:
+        for prefix, data in _parts(item, room):
+            more = len(prefix) + len(data)
+            if count == PACK_MESSAGES or (count and size + more > room):
+                bodies.append(b"".join(parts))
+                parts = []
+                size = count = 0
+            parts += (prefix, data)
+            size += more
+            count += 1
     bodies.append(b"".join(parts))
     return bodies
 
 
-def _parts(
-    items: Iterable[Message | Piece], room: int
-) -> Iterator[tuple[bytes, bytes | memoryview]]:
-    """Yield what stands before each message or chunk, and its data."""
-    for item in items:
-        if isinstance(item, Piece):
-            yield from split(item, room)
-            continue
-        prefix, payload = encode_prefix(item), item.payload
-        if len(prefix) + len(payload) <= room:
-            yield prefix, payload
-        else:
-            yield from split(Piece(item, 0, len(payload)), room)
+def _parts(item: Message | Piece, room: int) -> Iterable[tuple[bytes, bytes | memoryview]]:
+    """Return what stands before a message and the message, or each of its chunks likewise."""
+    if isinstance(item, Piece):
+        return split(item, room)
+    prefix, payload = encode_prefix(item), item.payload
+    if len(prefix) + len(payload) <= room:
+        return ((prefix, payload),)
+    return split(Piece(item, 0, len(payload)), room)

@@ -79,7 +79,7 @@ SKIPPED: Final = range(128, 192)
 
 MAX_NAME_CHARS: Final = 64
 
-_MESH_NAMES: Final = frozenset(MESH_TYPES.values())
+_NEIGHBOURLY: Final = frozenset(MESH_TYPES.values()) - {MessageType.ACK.value}
 
 NUMBER_OF: Final = {name: number for number, name in (MESH_TYPES | APPLICATION_TYPES).items()}
 """The number of each type that has one; such a type is never written by its name."""
@@ -107,4 +107,4 @@ def is_name(name: str) -> bool:
 
 def is_for_destinations(kind: str) -> bool:
     """Tell whether messages of a type may go on to a node that is not the next one, in a parcel."""
-    return kind == MessageType.ACK or kind not in _MESH_NAMES
+    return kind not in _NEIGHBOURLY
