@@ -125,3 +125,32 @@ async def test_two_nodes_of_ours_speak_their_own_wire_through_a_published_relay(
     await other.send(one.name, "and back, by name")
     await one.wait_message("and back, by name", timeout_s=LONG_S)
     assert relay.received() == []
+
+
+async def test_a_node_without_the_08_wire_and_a_published_one_talk_over_a_bridge(
+    ours: Start, published: Start
+) -> None:
+    bridge = await ours(**PLAIN)
+    node = await ours(allow_legacy=False, legacy_same_passphrase=False, **PLAIN)
+    far = await published(**OFTEN)
+    await node.connect_to(bridge)
+    await far.connect_to(bridge)
+    await send_until_it_arrives(far, node, "from the old world")
+    (arrived,) = {message.peer_id for message in node.received("MSG")}
+    assert arrived == far.node_id
+    await node.send(far.node_id, "an answer")
+    assert (await far.wait_message("an answer")).peer_id == bridge.node_id
+    assert bridge.received() == []
+
+
+async def test_two_published_nodes_behind_two_bridges_reach_each_other(
+    ours: Start, published: Start
+) -> None:
+    left, right = await ours(**PLAIN), await ours(**PLAIN)
+    one, other = await published(**OFTEN), await published(**OFTEN)
+    await left.connect_to(right)
+    await one.connect_to(left)
+    await other.connect_to(right)
+    await send_until_it_arrives(one, other, "across")
+    await send_until_it_arrives(other, one, "and back")
+    assert left.received() == right.received() == []

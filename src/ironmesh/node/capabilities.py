@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from ironmesh.errors import RemoteProtocolError
 from ironmesh.mesh.capabilities import CapabilityRegistry
+from ironmesh.mesh.legacy import behind
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.observe.counters import Counters
@@ -87,6 +88,11 @@ class CapabilityExchange:
                 self._tell(link)
 
     def _tell(self, link: Link) -> None:
-        announce = CapabilityAnnounce(self._own_id, tuple(self._registry.local_capabilities()))
+        own = self._registry.local_capabilities()
+        if not link.info.is_ours:
+            own = [capability for capability in own if not capability.startswith(behind.PREFIX)]
+            if not own:
+                return
+        announce = CapabilityAnnounce(self._own_id, tuple(own))
         payload = encode_capability_announce(announce)
         link.enqueue([self._make_message(link.peer, MessageType.CAPABILITY_ANNOUNCE, payload)])

@@ -74,6 +74,8 @@ class MessageReceived(msgspec.Struct, frozen=True, gc=False):
     via: NodeId
     """The direct peer that handed it over: the source itself, unless it was relayed."""
     is_redelivered: bool = False
+    is_legacy: bool = False
+    """It was written for the 0.8 wire."""
 
 
 class MessagesReceived(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ from ironmesh.node.deliveries import Deliveries, Ready
 from ironmesh.node.events import EventBus, MessageReceived, MessagesReceived
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.observe.counters import Counters
-from ironmesh.types import Message, MessageId, NodeId
+from ironmesh.types import BRIDGED, Message, MessageId, NodeId
 from ironmesh.wire.receipts import MAX_IDS, Floor, Item, Receipt, Verdict
 
 _log = logging.getLogger("ironmesh.node")
@@ -42,6 +42,12 @@ Server = Callable[[Deliveries], Awaitable[None]]
 """Takes messages until there are none; see `Deliveries.next`."""
 
 Tell = Callable[[NodeId, Sequence[Item]], None]
+Sort = Callable[[MessageReceived, int], MessageReceived | None]
+"""Takes a message that a bridge handed over, and its number; returns what handlers get of it.
+
+None: nothing, and `Mailroom.finish` is called with the number when all is done.
+"""
+
 NameOf = Callable[[NodeId, NodeId], str]
 
 
@@ -76,6 +82,7 @@ class Mailroom:
         self._events = events
         self._handlers: list[MessageHandler] = []
         self._server: Server = self._give_to_handlers
+        self._sort: Sort | None = None
         self._ready: deque[Ready] = deque()
         """What handlers get next."""
         self._has_work = asyncio.Event()
@@ -120,6 +127,17 @@ class Mailroom:
         """Give each message to `server`, which takes many at a time; other handlers get none."""
         self._server = server
 
+    def sort_bridged(self, sort: Sort) -> None:
+        """Ask `sort` what to do with messages that a bridge handed over."""
+        self._sort = sort
+
+    def finish(self, sequence: int) -> None:
+        """A message that no handler gets is done with."""
+        self._inbox.started(sequence)
+        self._inbox.handled(sequence, self._clock.now())
+        self._commit_next()
+        self._make_room()
+
     # --- What arrives ------------------------------------------------------------------------
 
     async def take(self, via: NodeId, messages: Sequence[Message], *, is_foreign: bool) -> None:
@@ -143,6 +161,7 @@ class Mailroom:
 
     async def take_live(self, via: NodeId, messages: Sequence[Message]) -> None:
         """Take messages that are not kept; waits while handlers lag behind."""
+        messages = [message for message in messages if message.type != BRIDGED]
         self._counters.add("messages.received_live", len(messages))
         name_of = cache(self._name_of)
         while messages:
@@ -236,8 +255,14 @@ class Mailroom:
         name_of = cache(self._name_of)
         for row in rows:
             source_name = name_of(row.message.source, row.via)
-            event = MessageReceived(row.message, source_name, row.via, row.is_redelivered)
-            self._ready.append((event, row.sequence))
+            event = MessageReceived(
+                row.message, source_name, row.via, row.is_redelivered, row.is_foreign
+            )
+            sorted_out: MessageReceived | None = event
+            if row.message.type == BRIDGED and self._sort is not None:
+                sorted_out = self._sort(event, row.sequence)
+            if sorted_out is not None:
+                self._ready.append((sorted_out, row.sequence))
         if rows:
             self._has_work.set()
 

@@ -92,11 +92,14 @@ class PostOffice:
             outgoing=self.outgoing,
             ways=self.ways,
             make_live=live.make,
+            tokens=self.capabilities,
+            finish=self.mailroom.finish,
             refusals=refusals,
             counters=counters,
             clock=clock,
             tasks=tasks,
         )
+        self.mailroom.sort_bridged(self.legacy.bridge.sort)
         self.inbound = Inbound(
             legacy=self.legacy,
             capabilities=self.capabilities,

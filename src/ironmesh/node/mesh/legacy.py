@@ -64,8 +64,8 @@ class Elsewhere(Protocol):
         """Return whom it reaches, and how far away they are."""
         ...
 
-    async def hand_over(self, said: Inner, link: Link) -> None:
-        """Take a frame that came over a published neighbour's link."""
+    async def hand_over(self, said: Inner) -> None:
+        """Take a frame that a published neighbour handed over."""
         ...
 
 
@@ -275,7 +275,7 @@ class LegacyMesh:
                 self._pass_on(next_hop, message, said)
             case Hand(said):
                 if self._elsewhere is not None:
-                    await self._elsewhere.hand_over(said, link)
+                    await self._elsewhere.hand_over(said)
             case Drop(reason):
                 self._dropped(reason.value)
             case NoRoute():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from ironmesh.config import LegacyMode, NodeConfig
@@ -9,6 +10,7 @@ from ironmesh.crypto.identity import Identity
 from ironmesh.node.clock import Clock
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
+from ironmesh.node.mesh.bridge import Bridge, Tokens
 from ironmesh.node.mesh.legacy import LegacyMesh
 from ironmesh.node.mesh.legacy_keys import LegacyKeys
 from ironmesh.node.mesh.legacy_ways import LegacyWays
@@ -19,7 +21,7 @@ from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.ways import Ways
 from ironmesh.observe.counters import Counters
 from ironmesh.trust.store import TrustStore
-from ironmesh.types import Message, MessageType, NodeId
+from ironmesh.types import MeshMode, Message, MessageType, NodeId
 from ironmesh.wire.legacy.constants import TUNNEL_TYPE
 from ironmesh.wire.legacy.transit import Transit
 
@@ -63,6 +65,8 @@ class LegacySide:
         outgoing: Outgoing,
         ways: Ways,
         make_live: MakeLive,
+        tokens: Tokens,
+        finish: Callable[[int], None],
         refusals: RefusalDesk,
         counters: Counters,
         clock: Clock,
@@ -98,7 +102,25 @@ class LegacySide:
             allows_plain=config.allow_plain_relay,
             max_hops=config.max_hops,
         )
+        self.bridge = Bridge(
+            identity,
+            config.mesh_routing if self._is_on else MeshMode.PASSIVE,
+            self.mesh,
+            links=links,
+            reach=self.reach,
+            keys=self.keys,
+            ways=ways,
+            outgoing=outgoing,
+            tokens=tokens,
+            refusals=refusals,
+            counters=counters,
+            tasks=tasks,
+            finish=finish,
+            max_hops=config.max_hops,
+        )
+        self.mesh.use(self.bridge)
         ways.add(self.ways.find)
+        ways.add(self.bridge.find)
 
     def use(self, tunnels: TunnelKeeper) -> None:
         """Reach nodes of ours through published relays."""
@@ -106,6 +128,7 @@ class LegacySide:
 
     def start(self) -> None:
         """Begin to announce, and to dial through relays."""
+        self._tasks.spawn(self.bridge.run(), name="bridges")
         if not self._is_on:
             return
         self._tasks.spawn(self.mesh.run(), name="0.8 mesh")
@@ -125,17 +148,19 @@ class LegacySide:
         """A session with a peer is up, on whichever wire."""
         if self._is_on:
             self.mesh.link_up(link)
+            self.bridge.link_up(link)
 
     def link_down(self, peer: NodeId) -> None:
         """The last session with a peer ended."""
         if self._is_on:
             self.mesh.link_down(peer)
+            self.bridge.link_down(peer)
             if self._tunnels is not None:
                 self._tunnels.link_down(peer)
 
     def check(self, destination: NodeId) -> None:
         """Accept a destination; see `LegacyWays.check`."""
-        if self._is_on:
+        if self._is_on and self.bridge.find(destination) is None:
             self.ways.check(destination)
 
     def wants(self, message: Message) -> bool:
