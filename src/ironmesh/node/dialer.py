@@ -292,7 +292,8 @@ class Dialer:
             except ConnectError as failure:
                 error = error or failure
             except HandshakeError as refusal:
-                if refusal.reason not in _SOMEBODY_ELSE:
+                is_own = refusal.reason is Refusal.SELF and target.node_id is not None
+                if refusal.reason not in _SOMEBODY_ELSE and not is_own:
                     raise
                 self._note_where(target, endpoint, refusal)
                 error = refusal
