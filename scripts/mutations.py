@@ -109,8 +109,8 @@ MUTATIONS = (
     Mutation(
         "A2",
         "node/wires.py",
-        "        if self._legacy is None:\n            raise HandshakeError(",
-        "        if not self._gate:\n            raise HandshakeError(",
+        "        if self._config.legacy is LegacyMode.OFF:\n",
+        "        if self._config is None:\n",
         "a2_a_stripped",
     ),
     Mutation(
