@@ -25,6 +25,9 @@ Unit = bytes | str
 Random = Callable[[int], bytes]
 """A source of randomness: how many bytes are wanted, in; that many bytes, out."""
 
+NO_ID: Final = MessageId(bytes(16))
+"""Of what neighbours say to each other: nobody receipts it."""
+
 _NODE_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 

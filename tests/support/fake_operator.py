@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,11 +29,22 @@ from ironmesh.control.api import (
     PinView,
     SentView,
 )
+from ironmesh.control.mesh_views import (
+    CapabilityView,
+    HopView,
+    MapEdge,
+    MapNode,
+    MapView,
+    NextHopView,
+    RouteView,
+    TraceView,
+)
 from ironmesh.control.paths import socket_path
 from ironmesh.control.server import ControlServer
 from ironmesh.control.subscription import Subscription
 from ironmesh.errors import (
     MessageEndedError,
+    NoPathError,
     TrustError,
     UnknownMessageError,
     UnknownPeerError,
@@ -42,6 +54,24 @@ from ironmesh.types import MessagePriority, NodeId
 
 ALICE = NodeId("a" * 32)
 BOB = NodeId("8f3c2a1b" + "0" * 24)
+
+
+CAROL = NodeId("c0ffee00" + "0" * 24)
+
+
+def route(node_id: NodeId, name: str, hops: int) -> RouteView:
+    """Return a route over bob, without backups."""
+    by_bob = NextHopView(node_id=BOB, name="bob", metric=64 * hops, hops=hops, is_radio=False)
+    return RouteView(
+        node_id=node_id,
+        name=name,
+        hops=hops,
+        metric=64 * hops,
+        is_radio=False,
+        next_hop=by_bob,
+        backups=(),
+        trust="trusted",
+    )
 
 
 class FakeOperator:
@@ -62,6 +92,8 @@ class FakeOperator:
         self.is_stopped = False
         self.rtts: list[float | None] = []
         """What the next pings take; None = no answer."""
+        self.known_routes = [route(BOB, "bob", 1), route(CAROL, "carol", 2)]
+        self.answers_traces = True
         self.connected_to: tuple[str, int] | None = None
 
     def state(self) -> NodeState:
@@ -206,6 +238,41 @@ class FakeOperator:
             raise UnknownPeerError(f"no peer called {target!r} is online", "online now: bob")
         rtt_ms = self.rtts.pop(0) if self.rtts else 1.25
         return PingView(node_id=BOB, name="bob", address="127.0.0.1:8766", rtt_ms=rtt_ms)
+
+    def routes(self) -> list[RouteView]:
+        return self.known_routes
+
+    async def trace(self, target: str, timeout_s: float) -> TraceView:
+        if target not in {"carol", CAROL}:
+            raise NoPathError(f"no route leads to {target!r}", "see: ironmesh routes")
+        return TraceView(
+            node_id=CAROL, name="carol", has_arrived=self.answers_traces, hops=self._hops()
+        )
+
+    def _hops(self) -> tuple[HopView, ...]:
+        first = HopView(hop=1, node_id=BOB, name="bob", rtt_ms=0.84, outcome="passed_on")
+        last = HopView(hop=2, node_id=CAROL, name="carol", rtt_ms=1.91, outcome="arrived")
+        return (first, last) if self.answers_traces else (first,)
+
+    def capabilities(self, pattern: str) -> list[CapabilityView]:
+        known = [
+            CapabilityView(capability="llm:llama3", node_id=CAROL, name="carol", hops=2),
+            CapabilityView(capability="role:ops", node_id=ALICE, name=self.name, hops=0),
+        ]
+        return [view for view in known if fnmatchcase(view.capability, pattern)]
+
+    async def map(self) -> MapView:
+        return MapView(
+            nodes=(
+                MapNode(node_id=ALICE, name=self.name, hops=0),
+                MapNode(node_id=BOB, name="bob", hops=1),
+                MapNode(node_id=CAROL, name="carol", hops=2),
+            ),
+            edges=(
+                MapEdge(near=ALICE, far=BOB, is_known=True),
+                MapEdge(near=BOB, far=CAROL, is_known=True),
+            ),
+        )
 
     def config(self) -> dict[str, object]:
         return {"name": self.name, "port": 8765}

@@ -28,6 +28,8 @@ class AuditEvent(StrEnum):
     DOWNGRADE_DETECTED = "DOWNGRADE_DETECTED"
     IDENTITY_CLONED = "IDENTITY_CLONED"
     """Two nodes use one key."""
+    MESH_PARTITIONED = "MESH_PARTITIONED"
+    """Over half of the nodes that could be reached were lost."""
 
     # Trust
     PEER_PINNED = "PEER_PINNED"

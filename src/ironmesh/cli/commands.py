@@ -22,6 +22,10 @@ COMMANDS: Final = {
     "status": Command("status", "status_command", "Show how a running node is."),
     "peers": Command("peers", "peers_command", "Show the peers of a running node."),
     "ping": Command("ping", "ping_command", "Measure the way to a peer and back."),
+    "routes": Command("routes", "routes_command", "Show how the nodes of the mesh are reached."),
+    "trace": Command("trace", "trace_command", "Show who is on the way to a node."),
+    "caps": Command("caps", "caps_command", "Show what the nodes of the mesh can do."),
+    "map": Command("map", "map_command", "Draw the mesh as a running node sees it."),
     "stop": Command("stop", "stop_command", "Stop a running node."),
     "doctor": Command(
         "doctor", "doctor_command", "Look for what is wrong, and say how to mend it."

@@ -12,6 +12,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from ironmesh.control.mesh_views import CapabilityView, MapView, RouteView, TraceView
 from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
 from ironmesh.types import MessagePriority, NodeId
 
@@ -40,23 +41,32 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     """Who may speak the 0.8 wire: `off`, `named` or `all`."""
     is_mdns_on: bool
     peers_online: int
+    """Those with a session."""
+    mesh_routing: str = "off"
+    """`off`, `passive` or `relay`."""
+    nodes_reachable: int = 0
+    """Over other nodes, besides those with a session."""
     counters: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
     """What weakens or endangers this node, as its log said."""
 
 
 class PeerView(msgspec.Struct, frozen=True, kw_only=True):
-    """One peer that the node has, or had, a session with."""
+    """One peer that the node has, or had, a session with, or reaches over others."""
 
     node_id: NodeId
     name: str
     is_online: bool
     transport: str
-    """`websocket` or `memory`."""
+    """`websocket` or `memory`; `mesh` where other nodes are between."""
     address: str
     """`host:port` of the live session, or the last one; empty if unknown."""
     direction: str
-    """`out` = we dialled, `in` = it did; empty when offline."""
+    """`out` = we dialled, `in` = it did; empty when offline, or where other nodes are between."""
+    hops: int = 1
+    """How far away it is; more than 1 = it can be reached over other nodes."""
+    via: NodeId | None = None
+    """The direct peer that leads to it, where other nodes are between."""
     is_encrypted: bool
     """The transport itself is encrypted (TLS); messages always are."""
     wire: str
@@ -267,7 +277,7 @@ class Operator(Protocol):
         ...
 
     def peers(self) -> list[PeerView]:
-        """Return the peers with a session, and those of this run whose session ended."""
+        """Return the peers with a session, those reached over others, and those that were."""
         ...
 
     async def send(
@@ -420,6 +430,31 @@ class Operator(Protocol):
         Raises:
             UnknownPeerError: nobody of this name or id has a session.
         """
+        ...
+
+    def routes(self) -> list[RouteView]:
+        """Return how every node of the mesh is reached, the nearest first."""
+        ...
+
+    async def trace(self, target: str, timeout_s: float) -> TraceView:
+        """Ask every node on the way to a node to say that it is on it.
+
+        Args:
+            target: its name or node id.
+            timeout_s: how long the answers may take; those that came are returned.
+
+        Raises:
+            UnknownPeerError: nobody of this name is known.
+            NoPathError: no route leads there.
+        """
+        ...
+
+    def capabilities(self, pattern: str) -> list[CapabilityView]:
+        """Return what this node and others of the mesh can do, by a shell-style pattern."""
+        ...
+
+    async def map(self) -> MapView:
+        """Return every node of the mesh, and one way to each; may take some seconds."""
         ...
 
     def config(self) -> dict[str, object]:

@@ -28,6 +28,8 @@ from ironmesh.control.api import (
     SettledEvent,
 )
 from ironmesh.control.configured import config_view
+from ironmesh.control.mesh import MeshOffice
+from ironmesh.control.mesh_views import CapabilityView, MapView, RouteView, TraceView
 from ironmesh.control.messages import Messages
 from ironmesh.control.subscription import Subscription
 from ironmesh.control.views import decode_key, find_revoked, pin_view, revoked_view
@@ -69,6 +71,7 @@ class NodeOperator:
         self._node = node
         self._stop = stop
         self._messages = Messages(node)
+        self._mesh = MeshOffice(node)
         self._clock = SystemClock()
         self._past: OrderedDict[NodeId, PeerView] = OrderedDict()
         self._warnings: list[str] = []
@@ -93,15 +96,19 @@ class NodeOperator:
             legacy=node.config.legacy.value,
             is_mdns_on=node.config.mdns,
             peers_online=sum(1 for _ in node.links.online()),
+            mesh_routing=node.config.mesh_routing.value,
+            nodes_reachable=len(self._mesh.peers()),
             counters=node.counters.snapshot(),
             warnings=tuple(self._warnings),
         )
 
     def peers(self) -> list[PeerView]:
-        """Return the peers with a session, and those of this run whose session ended."""
+        """Return the peers with a session, those reached over others, and those that were."""
         online = {link.peer: _view(link) for link in self._node.links.online()}
-        past = [view for view in self._past.values() if view.node_id not in online]
-        return [self._with_trust(view) for view in (*online.values(), *past)]
+        far = {view.node_id: view for view in self._mesh.peers() if view.node_id not in online}
+        known = online | far
+        past = [view for view in self._past.values() if view.node_id not in known]
+        return [self._with_trust(view) for view in (*known.values(), *past)]
 
     def subscribe(self) -> AbstractContextManager[AsyncIterator[OperatorEvent]]:
         """Return a context that yields the events from its entry on."""
@@ -186,6 +193,22 @@ class NodeOperator:
             address=link.connection_info.remote_text,
             rtt_ms=None if rtt_s is None else round(rtt_s * 1000, 3),
         )
+
+    def routes(self) -> list[RouteView]:
+        """Return how every node of the mesh is reached, the nearest first."""
+        return self._mesh.routes()
+
+    async def trace(self, target: str, timeout_s: float) -> TraceView:
+        """Ask every node on the way to a node to say that it is on it."""
+        return await self._mesh.trace(target, timeout_s)
+
+    def capabilities(self, pattern: str) -> list[CapabilityView]:
+        """Return what this node and others of the mesh can do, by a shell-style pattern."""
+        return self._mesh.capabilities(pattern)
+
+    async def map(self) -> MapView:
+        """Return every node of the mesh, and one way to each."""
+        return await self._mesh.map()
 
     def _online(self, target: str) -> Link:
         links = self._node.links

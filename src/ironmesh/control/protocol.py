@@ -28,6 +28,7 @@ from ironmesh.control.api import (
     PinView,
     SentView,
 )
+from ironmesh.control.mesh_views import CapabilityView, MapView, RouteView, TraceView
 from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
 from ironmesh.errors import ControlError, IronMeshError
 from ironmesh.types import MessagePriority, MessageType, NodeId
@@ -151,6 +152,27 @@ class PingParams(_Params, frozen=True):
     timeout_s: PingSeconds = 5.0
 
 
+class RoutesParams(_Params, frozen=True):
+    """`routes`."""
+
+
+class TraceParams(_Params, frozen=True):
+    """`trace`."""
+
+    target: str
+    timeout_s: PingSeconds = 5.0
+
+
+class CapabilitiesParams(_Params, frozen=True):
+    """`capabilities`."""
+
+    pattern: str = "*"
+
+
+class MapParams(_Params, frozen=True):
+    """`map`."""
+
+
 class ConfigParams(_Params, frozen=True):
     """`config`."""
 
@@ -183,6 +205,10 @@ Params = (
     | TrustForgetParams
     | TrustVerifyParams
     | PingParams
+    | RoutesParams
+    | TraceParams
+    | CapabilitiesParams
+    | MapParams
     | ConfigParams
     | ConnectParams
     | StopParams
@@ -205,6 +231,10 @@ CALLS: Final[dict[str, tuple[type[Params], Any]]] = {
     "trust_forget": (TrustForgetParams, PinView),
     "trust_verify": (TrustVerifyParams, PinView),
     "ping": (PingParams, PingView),
+    "routes": (RoutesParams, list[RouteView]),
+    "trace": (TraceParams, TraceView),
+    "capabilities": (CapabilitiesParams, list[CapabilityView]),
+    "map": (MapParams, MapView),
     "config": (ConfigParams, dict[str, Any]),
     "connect": (ConnectParams, NodeId),
     "stop": (StopParams, None),

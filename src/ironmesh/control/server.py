@@ -243,6 +243,18 @@ class _Client:
             case protocol.HistoryParams(peer, direction, since, limit):
                 return await operator.history(peer, direction, since, limit)
             case _:
+                return await self._call_about_mesh(params)
+
+    async def _call_about_mesh(self, params: protocol.Params) -> Any:
+        operator = self._operator
+        match params:
+            case protocol.TraceParams(target, timeout_s):
+                return await operator.trace(target, timeout_s)
+            case protocol.CapabilitiesParams(pattern):
+                return operator.capabilities(pattern)
+            case protocol.MapParams():
+                return await operator.map()
+            case _:
                 return self._plain_calls()[type(params)]()
 
     def _plain_calls(self) -> dict[type[protocol.Params], Callable[[], Any]]:
@@ -251,6 +263,7 @@ class _Client:
             protocol.StateParams: operator.state,
             protocol.PeersParams: operator.peers,
             protocol.TrustListParams: operator.trust_list,
+            protocol.RoutesParams: operator.routes,
             protocol.ConfigParams: operator.config,
             protocol.StopParams: operator.stop,
         }

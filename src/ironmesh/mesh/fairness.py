@@ -89,6 +89,10 @@ class RelayQueues(Generic[T]):
             and self.size_bytes + size_bytes <= self._limits.total_bytes
         )
 
+    def held_bytes(self, came_from: NodeId) -> int:
+        """Return how much waits of what a neighbour handed over."""
+        return self._held.get(came_from, 0)
+
     def put(self, next_hop: NodeId, held: Held[T]) -> None:
         """Let something wait for a next hop; ask `has_room` first."""
         turns = self._hops.get(next_hop)

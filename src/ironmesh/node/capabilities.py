@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from ironmesh.errors import RemoteProtocolError
 from ironmesh.mesh.capabilities import CapabilityRegistry
@@ -22,6 +23,18 @@ _log = logging.getLogger("ironmesh.node")
 
 MakeMessage = Callable[[NodeId, str, bytes], Message]
 """Makes a message of ours: destination, type, payload."""
+
+
+class MeshCapabilities(Protocol):
+    """What nodes of ours can do that are several hops away."""
+
+    def capabilities(self, pattern: str) -> list[tuple[NodeId, str]]:
+        """Return `(node id, capability)` of others, for all that match a shell-style pattern."""
+        ...
+
+    def capabilities_changed(self) -> None:
+        """This node can do something more, or less."""
+        ...
 
 
 class CapabilityExchange:
@@ -44,8 +57,17 @@ class CapabilityExchange:
         self._counters = counters
         self._make_message = make_message
         self._registry = CapabilityRegistry(own_id)
+        self._mesh: MeshCapabilities | None = None
         for capability in capabilities:
             self._registry.advertise_local(capability)
+
+    def attach(self, mesh: MeshCapabilities) -> None:
+        """Tell `mesh` what changes, and find there what nodes farther away can do."""
+        self._mesh = mesh
+
+    def own(self) -> list[str]:
+        """Return what this node can do."""
+        return self._registry.local_capabilities()
 
     def advertise(self, capability: str) -> None:
         """Add a capability of this node and tell the peers that are online."""
@@ -59,7 +81,11 @@ class CapabilityExchange:
 
     def find(self, pattern: str) -> list[tuple[NodeId, str]]:
         """Return `(node id, capability)` for all that match a shell-style pattern."""
-        return self._registry.find(pattern)
+        found = self._registry.find(pattern)
+        if self._mesh is not None:
+            known = set(found)
+            found += [one for one in self._mesh.capabilities(pattern) if one not in known]
+        return found
 
     def link_up(self, link: Link) -> None:
         """A peer is online: tell it what this node can do."""
@@ -83,6 +109,8 @@ class CapabilityExchange:
         self._registry.learn_remote(link.peer, announce.capabilities)
 
     def _tell_everybody(self) -> None:
+        if self._mesh is not None:
+            self._mesh.capabilities_changed()
         for link in self._links.online():
             if link.is_usable:
                 self._tell(link)

@@ -96,6 +96,32 @@ class MessageSettled:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteFound:
+    """A node can be reached, directly or over others."""
+
+    node_id: NodeId
+    name: str
+    """As it calls itself; empty while that is not known."""
+    hops: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteLost:
+    """A node can be reached no longer, neither directly nor over others."""
+
+    node_id: NodeId
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MeshPartitioned:
+    """Over half of the nodes that could be reached cannot be any more."""
+
+    lost: int
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something that a person should read; `is_warning` where it weakens or endangers the node."""
 
@@ -111,6 +137,9 @@ NodeEvent = (
     | PeerRefused
     | MessagesReceived
     | MessageSettled
+    | RouteFound
+    | RouteLost
+    | MeshPartitioned
     | Notice
 )
 Subscriber = Callable[[NodeEvent], None]

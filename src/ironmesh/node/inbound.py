@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from ironmesh.errors import RemoteProtocolError, TrustFileError, UnknownPeerError
 from ironmesh.node.capabilities import CapabilityExchange
@@ -26,10 +27,20 @@ _FOR_THE_NODE: Final = frozenset(
         MessageType.REVOCATION,
         BRIDGED,
         TUNNEL_TYPE,
-        *MeshType,
     }
 )
 """The node consumes these; they never reach a handler, but for an ACK of a published node."""
+
+
+_MESH_TYPES: Final = frozenset(MeshType)
+
+
+class MeshReader(Protocol):
+    """Takes what neighbours say about the mesh."""
+
+    def received(self, link: Link, messages: Sequence[Message]) -> None:
+        """Take messages of a neighbour, in order."""
+        ...
 
 
 class Inbound:
@@ -49,6 +60,11 @@ class Inbound:
         self._outgoing = outgoing
         self._mailroom = mailroom
         self._counters = counters
+        self._mesh: MeshReader | None = None
+
+    def attach(self, mesh: MeshReader) -> None:
+        """Give what neighbours say about the mesh to `mesh` from now on."""
+        self._mesh = mesh
 
     async def deliver(self, link: Link, messages: list[Message]) -> None:
         """Take messages; waits while the application or the disk lags behind."""
@@ -56,25 +72,55 @@ class Inbound:
         live: list[Message] = []
         kept: list[Message] = []
         relayed: list[Message] = []
+        mesh: list[Message] = []
         for message in messages:
             if not link.is_listening:
                 return
             if not is_ours and self._legacy.wants(message):
                 await self._legacy.take(link, message)
+            elif is_ours and message.type in _MESH_TYPES:
+                mesh.append(message)
+            elif message.type in _FOR_THE_NODE and self._is_for_the_node(link, message):
                 continue
-            if message.type in _FOR_THE_NODE and self._is_for_the_node(link, message):
-                continue
-            if is_ours and is_live(message.id):
+            elif is_ours and is_live(message.id):
                 live.append(message)
             else:
                 (kept if message.source == peer else relayed).append(message)
-        if kept:
-            await self._mailroom.take(peer, kept, is_foreign=not is_ours)
+        if mesh:
+            self._mesh_says(link, mesh)
+        await self._hand_over(peer, kept, live, is_foreign=not is_ours)
         if relayed:
             # Nothing is known of the node that made their ids.
             await self._mailroom.take(peer, relayed, is_foreign=True)
+
+    async def _hand_over(
+        self, via: NodeId, kept: list[Message], live: list[Message], *, is_foreign: bool = False
+    ) -> None:
+        if kept:
+            await self._mailroom.take(via, kept, is_foreign=is_foreign)
         if live:
-            await self._mailroom.take_live(peer, live)
+            await self._mailroom.take_live(via, live)
+
+    async def routed(self, source: NodeId, via: NodeId, messages: Sequence[Message]) -> None:
+        """Take messages that came over other nodes, sealed by a source of ours that is trusted.
+
+        Args:
+            via: the peer that handed them over.
+        """
+        live: list[Message] = []
+        kept: list[Message] = []
+        for message in messages:
+            if message.type == MessageType.ACK:
+                self._answers(source, message.payload)
+            else:
+                (live if is_live(message.id) else kept).append(message)
+        await self._hand_over(via, kept, live)
+
+    def _mesh_says(self, link: Link, messages: list[Message]) -> None:
+        if self._mesh is not None:
+            self._mesh.received(link, messages)
+        else:
+            self._counters.add("ignored.mesh", len(messages))
 
     def _is_for_the_node(self, link: Link, message: Message) -> bool:
         """Take a message that no handler gets; False if it is one for them after all."""

@@ -23,7 +23,7 @@ from ironmesh.session.interface import (
     UnitRefused,
 )
 from ironmesh.transport.interface import Connection, ConnectionInfo
-from ironmesh.types import LinkInfo, Message, NodeId, Refusal, Unit
+from ironmesh.types import NO_ID, LinkInfo, Message, NodeId, Refusal, Unit
 
 PROBE_S: Final = 3.0
 """How long a peer has to answer when there is doubt that it still lives."""
@@ -57,6 +57,7 @@ class LinkTraffic:
     """What went over a link."""
 
     messages_sent: int = 0
+    """Without what neighbours say to each other."""
     messages_received: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
@@ -388,7 +389,7 @@ class Link:
             return
         began = self._delivering_since = self._clock.now().mono
         self._hear(began)
-        self.traffic.messages_received += len(messages)
+        self.traffic.messages_received += _count(messages)
         try:
             await self._owner.deliver(self, messages)
         finally:
@@ -441,7 +442,7 @@ class Link:
                 batch = [piece.message]
             if batch:
                 self._owner.link_written(batch)
-            self.traffic.messages_sent += len(batch)
+            self.traffic.messages_sent += _count(batch)
             self.traffic.bytes_sent += sum(map(len, units))
         await self._connection.send(self._channel.goodbye(self._reason, self._clock.now()))
 
@@ -482,3 +483,8 @@ class Link:
         if times:
             delay = max(min(times) - now, 0.0)
             self._timer = asyncio.get_running_loop().call_later(delay, self._wake.set)
+
+
+def _count(messages: Sequence[Message]) -> int:
+    """Return how many messages are not just between neighbours."""
+    return sum(message.id is not NO_ID for message in messages)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from typing import Final, Protocol
 
 from ironmesh.errors import TrustFileError
 from ironmesh.node.journal import Journal
@@ -15,11 +15,21 @@ _log = logging.getLogger("ironmesh.node")
 FLUSH_S: Final = 60.0
 
 
-async def maintain(trust: TrustStore, journal: Journal) -> None:
-    """Flush pins and audit log every minute, until cancelled."""
+class Flushed(Protocol):
+    """Something that is written now and then."""
+
+    def flush(self) -> None:
+        """Write what was put off."""
+        ...
+
+
+async def maintain(trust: TrustStore, journal: Journal, mesh: Flushed | None = None) -> None:
+    """Flush pins, audit log and routes every minute, until cancelled."""
     while True:
         await asyncio.sleep(FLUSH_S)
         flush(trust, journal)
+        if mesh is not None:
+            mesh.flush()
 
 
 def flush(trust: TrustStore, journal: Journal) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from ironmesh.audit.events import AuditEvent
 from ironmesh.audit.log import AuditLog
 from ironmesh.config import NodeConfig
+from ironmesh.crypto.identity import Identity
 from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
 from ironmesh.delivery.records import DeliveryStore
 from ironmesh.discovery.policy import DialPolicy
@@ -32,6 +33,7 @@ from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mailroom import MessageHandler, Server
 from ironmesh.node.maintenance import flush, maintain
+from ironmesh.node.mesh.service import Mesh
 from ironmesh.node.mesh.tunnels import Tunnels
 from ironmesh.node.network import build_discovery, build_transport
 from ironmesh.node.opening import OpenedFiles, open_files
@@ -47,6 +49,7 @@ from ironmesh.node.wires import SUBPROTOCOLS, NodeWires
 from ironmesh.observe.counters import Counters
 from ironmesh.store.database import SqliteStore
 from ironmesh.store.keyfiles import LoadedKeys
+from ironmesh.store.mesh_state import MeshState
 from ironmesh.store.node_lock import NodeLock
 from ironmesh.transport.interface import Connection, Listener
 from ironmesh.trust.pins import Pin
@@ -54,11 +57,13 @@ from ironmesh.trust.store import TrustStore
 from ironmesh.types import (
     Endpoint,
     Instant,
+    MeshMode,
     MessageId,
     MessagePriority,
     NodeId,
     Random,
     Refusal,
+    Secret,
     is_node_id,
 )
 
@@ -89,6 +94,8 @@ class Parts:
     gate: Gate
     wires: NodeWires
     post: PostOffice
+    mesh: Mesh | None
+    """None where mesh routing is off."""
     sessions: Sessions
     dialer: Dialer
     discovery: Discovery | None
@@ -169,6 +176,8 @@ class Node:
         parts = self._build(opened)
         self._parts = parts
         await parts.post.start()
+        if parts.mesh is not None:
+            parts.mesh.start()
         self._state = NodeState.STARTED
         self.started = self._clock.now()
         self._listener = await parts.transport.listen(
@@ -185,7 +194,7 @@ class Node:
         for notice in posture_notices(self.config, opened.strength_bits):
             self.events.publish(notice)
         self.events.publish(NodeListening(endpoints, parts.transport.is_tls))
-        self._tasks.spawn(maintain(parts.trust, parts.journal), name="maintenance")
+        self._tasks.spawn(maintain(parts.trust, parts.journal, parts.mesh), name="maintenance")
         self._look_for_peers(parts)
 
     def _build(self, opened: OpenedFiles) -> Parts:
@@ -222,6 +231,7 @@ class Node:
             post.mailroom.serve(self._server)
         for handler in self._handlers:
             post.mailroom.add_handler(handler)
+        mesh = self._build_mesh(identity, keys.keys.data_key, post, links, trust, books)
         gate = Gate(
             lambda reason, host: desk.peer(
                 reason, RefusedPeer(host, is_outgoing=False), "turned away at the door"
@@ -257,6 +267,7 @@ class Node:
             books=books,
             tasks=self._tasks,
             clock=self._clock,
+            watchers=() if mesh is None else (mesh,),
         )
         post.legacy.use(
             Tunnels(
@@ -299,10 +310,40 @@ class Node:
             gate=gate,
             wires=wires,
             post=post,
+            mesh=mesh,
             sessions=sessions,
             dialer=dialer,
             discovery=discovery,
         )
+
+    def _build_mesh(
+        self,
+        identity: Identity,
+        data_key: Secret,
+        post: PostOffice,
+        links: LinkTable,
+        trust: TrustStore,
+        books: Books,
+    ) -> Mesh | None:
+        if self.config.mesh_routing is MeshMode.OFF:
+            return None
+        mesh = Mesh(
+            self.config,
+            identity,
+            state=MeshState(self.config.store_dir, data_key, self._random),
+            links=links,
+            outgoing=post.outgoing,
+            reader=post.inbound,
+            capabilities=post.capabilities.own,
+            trust=trust,
+            books=books,
+            tasks=self._tasks,
+            clock=self._clock,
+            random=self._random,
+            counters=self.counters,
+        )
+        post.attach(mesh)
+        return mesh
 
     def _look_for_peers(self, parts: Parts) -> None:
         for peer in self.config.peers:
@@ -347,6 +388,8 @@ class Node:
         parts.post.mailroom.end_handlers()
         try:
             await self._stop_traffic(parts)
+            if parts.mesh is not None:
+                parts.mesh.finish()
             await parts.post.finish()
         finally:
             await self._tasks.close()
@@ -404,6 +447,11 @@ class Node:
         return self._running().post.capabilities
 
     @property
+    def mesh(self) -> Mesh | None:
+        """Its routes and what goes by them; None where mesh routing is off."""
+        return self._running().mesh
+
+    @property
     def outgoing(self) -> Outgoing:
         """Its outbox: how messages stand."""
         return self._running().post.outgoing
@@ -453,6 +501,10 @@ class Node:
         if is_durable:
             return outbound.send(target, payload, msg_type, priority, lifetime_s)
         return outbound.send_live(target, payload, msg_type, priority)
+
+    def resolve(self, target: str) -> NodeId:
+        """Return the node id that a name or id means; see `Outbound.resolve`."""
+        return self._running().post.outbound.resolve(target)
 
     async def connect(self, host: str, port: int) -> Link:
         """Dial an address now, and keep the session from then on; see `Dialer.connect`."""

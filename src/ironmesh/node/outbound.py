@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Final, Protocol
 
 from ironmesh.delivery.actions import DEFAULT_LIFETIME_S, Draft
 from ironmesh.errors import MessageTooLargeError, NoPathError, UnknownPeerError
 from ironmesh.node.clock import Clock
-from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.outgoing import Outgoing
+from ironmesh.node.ways import Way, Ways
 from ironmesh.observe.counters import Counters
 from ironmesh.trust.store import TrustStore
 from ironmesh.types import Message, MessageId, MessagePriority, NodeId, Random, is_node_id
 from ironmesh.wire.receipts import LIVE_NUMBER_BYTES, live_id
+
+FIND_S: Final = 3.0
+"""How long a message that is not kept waits for the keys of a node that can be reached."""
 
 
 class LiveMessages:
@@ -48,6 +52,21 @@ class LiveMessages:
         )
 
 
+class MeshNames(Protocol):
+    """What the mesh knows of nodes that this one never met."""
+
+    def claimants(self, name: str) -> list[NodeId]:
+        """Return the nodes that give themselves this name and can be reached."""
+        ...
+
+    async def find_soon(self, destination: NodeId, timeout_s: float) -> None:
+        """Return once a way to a destination is known, or after `timeout_s`, or if there is none.
+
+        The keys to seal to may have to be asked for.
+        """
+        ...
+
+
 class Outbound:
     """Accepts messages of the application.
 
@@ -63,6 +82,7 @@ class Outbound:
         own_id: NodeId,
         *,
         links: LinkTable,
+        ways: Ways,
         trust: TrustStore,
         outgoing: Outgoing,
         live: LiveMessages,
@@ -73,6 +93,8 @@ class Outbound:
     ) -> None:
         self._own_id = own_id
         self._links = links
+        self._ways = ways
+        self._mesh: MeshNames | None = None
         self._trust = trust
         self._outgoing = outgoing
         self._live = live
@@ -80,6 +102,10 @@ class Outbound:
         self._max_payload_bytes = max_payload_bytes
         self._check_type = check_type
         self._check_way = check_way
+
+    def attach(self, mesh: MeshNames) -> None:
+        """Find in `mesh` those whom this node never met."""
+        self._mesh = mesh
 
     async def send(
         self,
@@ -113,16 +139,16 @@ class Outbound:
         """Send one message over a link that is up, without keeping it; nobody confirms it.
 
         Raises:
-            NoPathError: no session with this peer is up.
+            NoPathError: neither a session with this peer is up, nor does a route lead there.
             UnknownPeerError, DeliveryError, MessageTooLargeError: as `send`.
         """
         destination = self._checked(target, payload, msg_type)
-        link = self._link(destination)
-        while link.is_full:
-            await link.wait_for_room()
-            link = self._link(destination)
+        way = await self._way(destination)
+        while way.is_full:
+            await way.wait_for_room()
+            way = await self._way(destination)
         message = self._live.make(destination, msg_type, payload, priority)
-        link.enqueue([message])
+        way.enqueue([message])
         self._counters.add("messages.sent_live")
         return destination, message.id
 
@@ -142,9 +168,22 @@ class Outbound:
         try:
             return self._trust.get(target).node_id
         except UnknownPeerError as error:
+            claimant = self._claimant(target)
+            if claimant is not None:
+                return claimant
             names = sorted(link.info.peer_name for link in self._links.online())
             online = f"online now: {', '.join(names)}" if names else "nobody is online now"
             raise UnknownPeerError(f"no peer is called {target!r}", online) from error
+
+    def _claimant(self, name: str) -> NodeId | None:
+        """Return the only node in the mesh that gives itself this name, if there is one."""
+        claimants = self._mesh.claimants(name) if self._mesh is not None else []
+        if len(claimants) > 1:
+            raise UnknownPeerError(
+                f"{len(claimants)} nodes call themselves {name!r}: {', '.join(sorted(claimants))}",
+                "send to one of these ids, after comparing its fingerprint",
+            )
+        return claimants[0] if claimants else None
 
     def _checked(self, target: str, payload: bytes, msg_type: str) -> NodeId:
         link = self._links.get(NodeId(target))  # an id that is online needs no second look
@@ -162,11 +201,14 @@ class Outbound:
             )
         return destination
 
-    def _link(self, destination: NodeId) -> Link:
-        link = self._links.get(destination)
-        if link is None or not link.is_usable:
+    async def _way(self, destination: NodeId) -> Way:
+        way = self._ways.get(destination)
+        if way is None and self._mesh is not None:
+            await self._mesh.find_soon(destination, FIND_S)
+            way = self._ways.get(destination)
+        if way is None:
             raise NoPathError(
-                "no session with this peer is up",
+                "no session with this peer is up, and no route leads there",
                 "let the message be kept (no --live, durable=True), or wait for the peer",
             )
-        return link
+        return way

@@ -104,6 +104,9 @@ class Outgoing:
             NotRunningError: the node stops.
         """
         self._check_open()
+        for draft in drafts:
+            if draft.destination not in self._in_use:
+                self.way_changed(draft.destination)
         return await self._saver.save(drafts)
 
     def _accept(self, drafts: Sequence[Draft]) -> Accepted:
@@ -198,6 +201,10 @@ class Outgoing:
                 destination, way.can_confirm, way.max_payload_bytes, self._clock.now()
             )
         )
+
+    def is_sending(self, destination: NodeId) -> bool:
+        """Tell whether something waits for a destination, or goes by a way to it."""
+        return destination in self._in_use or self._outbox.count(destination) > 0
 
     def written(self, messages: Sequence[Message]) -> None:
         """A link's transport has these messages."""

@@ -21,6 +21,7 @@ from ironmesh.node.journal import Journal
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mailroom import Mailroom
 from ironmesh.node.mesh.legacy_side import LegacySide
+from ironmesh.node.mesh.service import Mesh
 from ironmesh.node.outbound import LiveMessages, Outbound
 from ironmesh.node.outgoing import Outgoing
 from ironmesh.node.refusals import RefusalDesk
@@ -110,6 +111,7 @@ class PostOffice:
         self.outbound = Outbound(
             own_id,
             links=links,
+            ways=self.ways,
             trust=trust,
             outgoing=self.outgoing,
             live=live,
@@ -118,6 +120,14 @@ class PostOffice:
             check_type=check_application_type,
             check_way=self.legacy.check,
         )
+
+    def attach(self, mesh: Mesh) -> None:
+        """Let messages go and come over other nodes, too."""
+        self.ways.add(mesh.find)
+        self.inbound.attach(mesh)
+        self.outbound.attach(mesh)
+        self.capabilities.attach(mesh)
+        self.legacy.use_routes(mesh)
 
     async def start(self) -> None:
         """Open the store and go on where the last run ended.

@@ -56,6 +56,22 @@ class Wires(Protocol):
         ...
 
 
+class LinkWatcher(Protocol):
+    """Is told which links carry messages; every call is quick."""
+
+    def link_up(self, link: Link) -> None:
+        """A link with a peer carries messages from now on, perhaps in place of another one."""
+        ...
+
+    def link_down(self, link: Link) -> None:
+        """It was the last link with its peer."""
+        ...
+
+    def link_written(self, messages: Sequence[Message]) -> None:
+        """The transport has these messages, all of one link."""
+        ...
+
+
 class Sessions:
     """Owns every link of the node.
 
@@ -78,6 +94,7 @@ class Sessions:
         books: Books,
         tasks: TaskSupervisor,
         clock: Clock,
+        watchers: Sequence[LinkWatcher] = (),
     ) -> None:
         self._wires = wires
         self._entrance = entrance
@@ -90,6 +107,7 @@ class Sessions:
         self._books = books
         self._tasks = tasks
         self._clock = clock
+        self._watchers = watchers
         self._newcomers: set[NodeId] = set()
 
     # --- The two ways in ---------------------------------------------------------------------
@@ -195,6 +213,8 @@ class Sessions:
 
     def _bring_up(self, link: Link) -> None:
         self._capabilities.link_up(link)
+        for watcher in self._watchers:
+            watcher.link_up(link)
         self._outgoing.way_changed(link.peer)
         self._legacy.link_up(link)
 
@@ -236,6 +256,8 @@ class Sessions:
         if heir is not None:
             self._bring_up(heir)
         elif was_online:
+            for watcher in self._watchers:
+                watcher.link_down(link)
             self._outgoing.way_changed(link.peer)
             self._capabilities.link_down(link.peer)
             self._legacy.link_down(link.peer)
@@ -278,6 +300,8 @@ class Sessions:
     def link_written(self, messages: Sequence[Message]) -> None:
         """The transport has these messages."""
         self._outgoing.written(messages)
+        for watcher in self._watchers:
+            watcher.link_written(messages)
 
     async def deliver(self, link: Link, messages: list[Message]) -> None:
         """Take messages from a link."""

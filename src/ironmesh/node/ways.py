@@ -27,6 +27,15 @@ class Way(Protocol):
         """The largest payload that one message may have on it."""
         ...
 
+    @property
+    def is_full(self) -> bool:
+        """Whoever has more to send that is not kept waits for room."""
+        ...
+
+    async def wait_for_room(self) -> None:
+        """Return once there is room, or the way is over."""
+        ...
+
     def enqueue(self, messages: Sequence[Message]) -> None:
         """Queue messages; whoever writes them reports that to `Outgoing.written`."""
         ...

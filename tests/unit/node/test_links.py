@@ -13,16 +13,21 @@ from ironmesh.node.entrance import Dialled
 from ironmesh.node.events import PeerOffline, PeerOnline
 from ironmesh.node.link import SPARE_S, LinkState
 from ironmesh.node.wires import SUBPROTOCOLS
+from ironmesh.types import MeshMode
 
 Place = Callable[[], MemoryTransport]
 Pair = tuple[Live, Live]
 
 
+ALONE = {"mesh_routing": MeshMode.OFF}
+"""What a link is asked to write is then what the test wants."""
+
+
 @pytest.fixture
 async def pair(nodes: Nodes, place: Place) -> Pair:
     """Alice, who dialled, and bob."""
-    alice = await nodes.start("alice", transport=place(), clock=MovableClock())
-    bob = await nodes.start("bob", transport=place(), clock=MovableClock())
+    alice = await nodes.start("alice", transport=place(), clock=MovableClock(), **ALONE)
+    bob = await nodes.start("bob", transport=place(), clock=MovableClock(), **ALONE)
     await alice.dial(bob)
     await eventually(lambda: alice.link(bob).has_heard and bob.link(alice).has_heard)
     return alice, bob

@@ -14,7 +14,7 @@ from ironmesh.node.mesh.bridge import Bridge, Tokens
 from ironmesh.node.mesh.legacy import LegacyMesh
 from ironmesh.node.mesh.legacy_keys import LegacyKeys
 from ironmesh.node.mesh.legacy_ways import LegacyWays
-from ironmesh.node.mesh.reach import NativeReach
+from ironmesh.node.mesh.reach import NativeReach, NativeRoutes
 from ironmesh.node.outgoing import MakeLive, Outgoing
 from ironmesh.node.refusals import RefusalDesk
 from ironmesh.node.supervisor import TaskSupervisor
@@ -125,6 +125,12 @@ class LegacySide:
     def use(self, tunnels: TunnelKeeper) -> None:
         """Reach nodes of ours through published relays."""
         self._tunnels = tunnels
+
+    def use_routes(self, routes: NativeRoutes) -> None:
+        """Announce whoever these routes of our own wire lead to."""
+        self.reach.use(routes)
+        if self._is_on:
+            routes.on_routes_changed(lambda _: self.mesh.routes_changed())
 
     def start(self) -> None:
         """Begin to announce, and to dial through relays."""

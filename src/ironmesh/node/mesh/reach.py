@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from ironmesh.node.link import Link
@@ -26,6 +26,10 @@ class NativeRoutes(Protocol):
 
     def next_native_hop(self, destination: NodeId) -> NodeId | None:
         """Return the direct peer on the best route."""
+        ...
+
+    def on_routes_changed(self, callback: Callable[[NodeId], None]) -> None:
+        """Tell `callback` of each node to which a route is found or lost."""
         ...
 
 

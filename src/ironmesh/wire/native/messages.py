@@ -13,7 +13,7 @@ import struct
 from typing import Final, NamedTuple
 
 from ironmesh.errors import RemoteProtocolError
-from ironmesh.types import PRIORITIES, Message, MessageId, NodeId, Refusal
+from ironmesh.types import NO_ID, PRIORITIES, Message, MessageId, NodeId, Refusal
 from ironmesh.wire.native.registry import (
     APPLICATION_TYPES,
     MESH_TYPES,
@@ -44,7 +44,6 @@ _CONTROL_FLAGS: Final = dict.fromkeys(ControlType, 0) | {
 }
 _CONTROLS: Final = {kind.value: kind for kind in ControlType}
 _PRIORITY_NUMBERS: Final = {priority: number for number, priority in enumerate(PRIORITIES)}
-_NO_ID: Final = MessageId(bytes(MESSAGE_ID_BYTES))
 
 _COMMON: Final = struct.Struct(">BB16sHIB")
 """What nearly all messages begin with: a number, an id, a time, and less than 128 bytes to come."""
@@ -242,7 +241,7 @@ def _mesh_head(number: int, flags: int) -> Head:
         )
     if flags & ~PRIORITY_BITS:
         raise _flags(flags)
-    return Head(kind, flags, _NO_ID, 0)
+    return Head(kind, flags, NO_ID, 0)
 
 
 def _name(data: bytes, at: int) -> tuple[str, int]:
