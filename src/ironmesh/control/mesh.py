@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ironmesh.control.api import PeerView
 from ironmesh.control.mesh_views import (
@@ -17,13 +17,15 @@ from ironmesh.control.mesh_views import (
     TraceView,
 )
 from ironmesh.errors import NoPathError, UnknownPeerError
-from ironmesh.mesh.routing.values import NextHop
-from ironmesh.node.mesh.service import Mesh
-from ironmesh.node.mesh.tracer import TracedHop
 from ironmesh.node.node import Node
 from ironmesh.types import NodeId, WireKind
 from ironmesh.wire.native.constants import PROTOCOL_VERSION
 from ironmesh.wire.native.relaying import Outcome
+
+if TYPE_CHECKING:
+    from ironmesh.mesh.routing.values import NextHop
+    from ironmesh.node.mesh.service import Mesh
+    from ironmesh.node.mesh.tracer import TracedHop
 
 MAP_TRACE_S: Final = 3.0
 MAP_LIMIT_S: Final = 20.0

@@ -18,7 +18,7 @@ FLUSH_S: Final = 60.0
 class Flushed(Protocol):
     """Something that is written now and then."""
 
-    def flush(self) -> None:
+    async def flush(self) -> None:
         """Write what was put off."""
         ...
 
@@ -29,7 +29,7 @@ async def maintain(trust: TrustStore, journal: Journal, mesh: Flushed | None = N
         await asyncio.sleep(FLUSH_S)
         flush(trust, journal)
         if mesh is not None:
-            mesh.flush()
+            await mesh.flush()
 
 
 def flush(trust: TrustStore, journal: Journal) -> None:

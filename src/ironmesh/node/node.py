@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ironmesh.audit.events import AuditEvent
 from ironmesh.audit.log import AuditLog
@@ -33,7 +33,7 @@ from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mailroom import MessageHandler, Server
 from ironmesh.node.maintenance import flush, maintain
-from ironmesh.node.mesh.service import Mesh
+from ironmesh.node.mesh.entry import MeshEntry
 from ironmesh.node.mesh.tunnels import Tunnels
 from ironmesh.node.network import build_discovery, build_transport
 from ironmesh.node.opening import OpenedFiles, open_files
@@ -67,6 +67,9 @@ from ironmesh.types import (
     is_node_id,
 )
 
+if TYPE_CHECKING:
+    from ironmesh.node.mesh.service import Mesh
+
 _log = logging.getLogger("ironmesh.node")
 
 STOP_LIMIT_S = 0.6
@@ -94,7 +97,7 @@ class Parts:
     gate: Gate
     wires: NodeWires
     post: PostOffice
-    mesh: Mesh | None
+    mesh: MeshEntry | None
     """None where mesh routing is off."""
     sessions: Sessions
     dialer: Dialer
@@ -176,8 +179,6 @@ class Node:
         parts = self._build(opened)
         self._parts = parts
         await parts.post.start()
-        if parts.mesh is not None:
-            parts.mesh.start()
         self._state = NodeState.STARTED
         self.started = self._clock.now()
         self._listener = await parts.transport.listen(
@@ -324,26 +325,34 @@ class Node:
         links: LinkTable,
         trust: TrustStore,
         books: Books,
-    ) -> Mesh | None:
+    ) -> MeshEntry | None:
         if self.config.mesh_routing is MeshMode.OFF:
             return None
-        mesh = Mesh(
-            self.config,
-            identity,
-            state=MeshState(self.config.store_dir, data_key, self._random),
-            links=links,
-            outgoing=post.outgoing,
-            reader=post.inbound,
-            capabilities=post.capabilities.own,
-            trust=trust,
-            books=books,
-            tasks=self._tasks,
-            clock=self._clock,
-            random=self._random,
-            counters=self.counters,
-        )
-        post.attach(mesh)
-        return mesh
+
+        def make() -> Mesh:
+            from ironmesh.node.mesh.service import Mesh
+
+            mesh = Mesh(
+                self.config,
+                identity,
+                state=MeshState(self.config.store_dir, data_key, self._random),
+                links=links,
+                outgoing=post.outgoing,
+                reader=post.inbound,
+                capabilities=post.capabilities.own,
+                trust=trust,
+                books=books,
+                tasks=self._tasks,
+                clock=self._clock,
+                random=self._random,
+                counters=self.counters,
+            )
+            mesh.start()
+            return mesh
+
+        entry = MeshEntry(make)
+        post.attach(entry)
+        return entry
 
     def _look_for_peers(self, parts: Parts) -> None:
         for peer in self.config.peers:
@@ -448,8 +457,9 @@ class Node:
 
     @property
     def mesh(self) -> Mesh | None:
-        """Its routes and what goes by them; None where mesh routing is off."""
-        return self._running().mesh
+        """Its routes and what goes by them; None where mesh routing is off, or before any link."""
+        entry = self._running().mesh
+        return None if entry is None else entry.mesh
 
     @property
     def outgoing(self) -> Outgoing:

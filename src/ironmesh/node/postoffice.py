@@ -20,8 +20,8 @@ from ironmesh.node.inbound import Inbound, Names
 from ironmesh.node.journal import Journal
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mailroom import Mailroom
+from ironmesh.node.mesh.entry import MeshEntry
 from ironmesh.node.mesh.legacy_side import LegacySide
-from ironmesh.node.mesh.service import Mesh
 from ironmesh.node.outbound import LiveMessages, Outbound
 from ironmesh.node.outgoing import Outgoing
 from ironmesh.node.refusals import RefusalDesk
@@ -121,7 +121,7 @@ class PostOffice:
             check_way=self.legacy.check,
         )
 
-    def attach(self, mesh: Mesh) -> None:
+    def attach(self, mesh: MeshEntry) -> None:
         """Let messages go and come over other nodes, too."""
         self.ways.add(mesh.find)
         self.inbound.attach(mesh)

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from ironmesh.audit.events import AuditEvent
 from ironmesh.crypto.identity import Identity
-from ironmesh.errors import StoreDamagedError, StoreError
+from ironmesh.errors import StoreError
 from ironmesh.mesh.beacons import RECORD_LIFE_S, make_beacon
 from ironmesh.mesh.clock import RecordClock
 from ironmesh.mesh.known_nodes import KnownNode
@@ -40,6 +40,8 @@ from ironmesh.wire.native.noderecords import (
 _log = logging.getLogger("ironmesh.node")
 
 RENEW_RECORD_S: Final = 24 * 3600.0
+STORE_PAUSE_S: Final = 10.0
+"""Before a store that did not take something is asked again."""
 SETTLE_S: Final = 0.2
 """Capabilities that change shortly after one another are told together."""
 
@@ -103,50 +105,88 @@ class Records:
         self.prekeys = Prekeys()
         self._sequence = OwnSequence(0)
         self._body = b""
-        self._renewing: asyncio.TimerHandle | None = None
+        self._has_changed = True
+        self._above = 0
+        self._published = 0.0
+        self._news = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     # --- Life --------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Load or make the keys, and say for the first time who this node is.
+    async def run(self) -> None:
+        """Say who this node is, again whenever that changes, until cancelled."""
+        await self._load()
+        while True:
+            try:
+                await self._say()
+            except StoreError as error:
+                _log.warning("what this node says about itself waits: %s", error)
+                self._has_changed = True
+                await asyncio.sleep(STORE_PAUSE_S)
+                continue
+            await self._wait()
 
-        Raises:
-            StoreError: the keys cannot be read or written.
-        """
+    async def _load(self) -> None:
         try:
-            self._sequence = OwnSequence(self._state.load_sequence())
-            kept = self._state.load_prekeys()
+            last = await asyncio.to_thread(self._state.load_sequence)
+            self._sequence = OwnSequence(last)
+            kept = await asyncio.to_thread(self._state.load_prekeys)
             if kept is not None:
                 self.prekeys = Prekeys.restore(kept, self._clock.now())
-        except (StoreDamagedError, PrekeyStateError) as error:
-            _log.warning("%s", error)
-        self.publish()
+        except (StoreError, PrekeyStateError) as error:
+            _log.warning("keys of the last run are made anew: %s", error)
+
+    async def _wait(self) -> None:
+        now = self._clock.now().mono
+        due = min(self._published + RENEW_RECORD_S, self.prekeys.next_renewal)
+        try:
+            async with asyncio.timeout(max(1.0, due - now)):
+                await self._news.wait()
+        except TimeoutError:
+            self._has_changed = True
+            return
+        if self._has_changed:
+            await asyncio.sleep(SETTLE_S)
 
     def close(self) -> None:
         """Say nothing any more."""
         self._is_closed = True
-        for timer in (self._renewing, self._timer):
-            if timer is not None:
-                timer.cancel()
+        self._arm()
 
     # --- This node ---------------------------------------------------------------------------
 
     def capabilities_changed(self) -> None:
         """Say soon what this node can do now."""
-        if self._renewing is not None and not self._is_closed:
-            self._renew_in(SETTLE_S)
+        self._has_changed = True
+        self._news.set()
 
-    def publish(self) -> None:
-        """Say who this node is, with keys that are not too old.
+    def bump(self, above: int) -> None:
+        """Say the same soon with a newer sequence, larger than `above`."""
+        self._above = max(self._above, above)
+        self._news.set()
 
-        Raises:
-            StoreError: the keys cannot be written.
-        """
+    async def _say(self) -> None:
+        self._news.clear()
+        if self._has_changed:
+            self._has_changed = False
+            await self._renew()
+        above, self._above = self._above, 0
+        if above and self._sequence.met(above):
+            self._journal.record(AuditEvent.IDENTITY_CLONED, node_id=self._identity.node_id)
+        record_time = self._record_clock.time(self._clock.now())
+        sequence, to_save = self._sequence.next(record_time)
+        if to_save is not None:
+            await asyncio.to_thread(self._state.save_sequence, to_save)
+        expiry_s = int(record_time + RECORD_LIFE_S)
+        record_hash = sha256(self._body).digest()
+        self._listener.own_beacon(make_beacon(self._identity, sequence, expiry_s, record_hash))
+
+    async def _renew(self) -> None:
+        """Make the record anew, with keys that are not too old."""
         now = self._clock.now()
         if self.prekeys.renew(now, self._random):
-            self._state.save_prekeys(self.prekeys.state(now))
+            await asyncio.to_thread(self._state.save_prekeys, self.prekeys.state(now))
             self.prekeys.saved()
         current = self.prekeys.current
         assert current is not None
@@ -160,36 +200,7 @@ class Records:
         )
         self._body = encode_node_record(record)
         self._book.publish(self._body, current.kem)
-        self.bump(0)
-        self._renew_in(min(RENEW_RECORD_S, max(1.0, self.prekeys.next_renewal - now.mono)))
-
-    def bump(self, above: int) -> None:
-        """Say the same with a newer sequence, larger than `above`.
-
-        Raises:
-            StoreError: the sequence cannot be written.
-        """
-        if above and self._sequence.met(above):
-            self._journal.record(AuditEvent.IDENTITY_CLONED, node_id=self._identity.node_id)
-        record_time = self._record_clock.time(self._clock.now())
-        sequence, to_save = self._sequence.next(record_time)
-        if to_save is not None:
-            self._state.save_sequence(to_save)
-        expiry_s = int(record_time + RECORD_LIFE_S)
-        beacon = make_beacon(self._identity, sequence, expiry_s, sha256(self._body).digest())
-        self._listener.own_beacon(beacon)
-
-    def _renew_in(self, delay_s: float) -> None:
-        if self._renewing is not None:
-            self._renewing.cancel()
-        self._renewing = asyncio.get_running_loop().call_later(delay_s, self._renew)
-
-    def _renew(self) -> None:
-        try:
-            self.publish()
-        except StoreError as error:
-            _log.warning("the record of this node was not renewed: %s", error)
-            self._renew_in(60.0)
+        self._published = now.mono
 
     # --- Neighbours --------------------------------------------------------------------------
 

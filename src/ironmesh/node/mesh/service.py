@@ -166,31 +166,35 @@ class Mesh:
     # --- Life --------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Remember the last run, and say who this node is.
+        """Remember the last run, and say who this node is."""
+        self._tasks.spawn(self._remember(), name="routes of the last run")
+        self._tasks.spawn(self._records.run(), name="own record")
+        self._tasks.spawn(self._arrivals.run(), name="parcels")
 
-        Raises:
-            StoreError: the keys cannot be read or written.
-        """
+    async def _remember(self) -> None:
         try:
-            kept = self._state.load_routes()
-            if kept is not None:
-                self._router.restore(decode_snapshot(kept))
+            kept = await asyncio.to_thread(self._state.load_routes)
+            known = [] if kept is None else decode_snapshot(kept)
         except (StoreError, RemoteProtocolError) as error:
             _log.warning("the routes of the last run are not used: %s", error)
-        self._records.start()
-        self._tasks.spawn(self._arrivals.run(), name="parcels")
+            return
+        new = [item for item in known if self._router.beacon(item.beacon.origin) is None]
+        self._router.restore(new)
 
     def finish(self) -> None:
         """Remember what is known, and do nothing any more; links are down by now."""
-        self.flush()
+        self._save_routes(encode_snapshot(self._router.snapshot()))
         self._paths.close()
         self._routing.close()
         self._records.close()
 
-    def flush(self) -> None:
+    async def flush(self) -> None:
         """Write what is remembered of routes."""
+        await asyncio.to_thread(self._save_routes, encode_snapshot(self._router.snapshot()))
+
+    def _save_routes(self, routes: bytes) -> None:
         try:
-            self._state.save_routes(encode_snapshot(self._router.snapshot()))
+            self._state.save_routes(routes)
         except StoreError as error:
             _log.warning("the routes were not written: %s", error)
 
@@ -361,10 +365,7 @@ class Mesh:
 
     def bump(self, above: int) -> None:
         """A newer beacon of this node is needed."""
-        try:
-            self._records.bump(above)
-        except StoreError as error:
-            _log.warning("no newer beacon is announced: %s", error)
+        self._records.bump(above)
 
     def partitioned(self, lost: int, remaining: int) -> None:
         """Over half of the mesh cannot be reached."""
