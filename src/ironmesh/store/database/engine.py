@@ -14,11 +14,11 @@ from ironmesh.delivery.records import Snapshot, StoreOp
 from ironmesh.errors import StoreDamagedError, StoreError
 from ironmesh.store.database.faults import is_sync_failure, translated
 from ironmesh.store.database.journal import Notes
-from ironmesh.store.database.loading import load_snapshot, read_salts
+from ironmesh.store.database.loading import load_snapshot, outbox_payload, read_salts
 from ironmesh.store.database.opening import open_database
 from ironmesh.store.database.plan import Plan
 from ironmesh.store.database.pruning import Pruning
-from ironmesh.store.database.rows import identity, split_id
+from ironmesh.store.database.rows import split_id
 from ironmesh.store.database.sealing import SALT_BYTES, Opener, Sealer
 from ironmesh.store.database.streams import Epochs, Sources
 from ironmesh.types import MessageId, NodeId, Secret
@@ -134,9 +134,11 @@ class Engine:
         if epoch is None:
             return None
         found = self._connection.execute(
-            "SELECT payload FROM outbox WHERE epoch = ? AND number = ?", (epoch, number)
+            "SELECT head, payload FROM outbox WHERE epoch = ? AND number = ?", (epoch, number)
         ).fetchone()
-        return self._sealer.open(b"p" + identity(epoch, number), found[0]) if found else None
+        if found is None:
+            return None
+        return outbox_payload(epoch, number, found[0], found[1], self._sealer)
 
 
 def _start_opening(connection: sqlite3.Connection, data_key: Secret) -> Sealer:

@@ -82,12 +82,12 @@ def outbox_row(
     """Return the row of `OUTBOX_COLUMNS`."""
     row, number, state, attempts, accepted, lifetime, as_of, ended, size, reason, head = values
     destination, epoch = epochs[row]
-    message_type, priority = read_outbox_head(opener.open(b"o" + identity(row, number), head))
+    opened = read_outbox_head(opener.open(b"o" + identity(row, number), head))
     return OutboxRow(
         id=MessageId(epoch + number),
         destination=destination,
-        type=message_type,
-        priority=priority,
+        type=opened.type,
+        priority=opened.priority,
         size_bytes=size,
         accepted_wall=accepted,
         lifetime_s=lifetime,
@@ -99,12 +99,22 @@ def outbox_row(
     )
 
 
+def outbox_payload(row: int, number: bytes, head: bytes, payload: bytes, opener: Opener) -> bytes:
+    """Return the payload of a message of ours, from the two sealed columns of its row."""
+    small = read_outbox_head(opener.open(b"o" + identity(row, number), head)).payload
+    return opener.open(b"p" + identity(row, number), payload) if small is None else small
+
+
 def _inbox_row(values: tuple[Any, ...], opener: Opener) -> InboxRow:
     sequence, arrived, redelivered, sealed_head, payload = values
     head = read_inbox_head(opener.open(b"i" + identity(sequence), sealed_head))
     return InboxRow(
         sequence=sequence,
-        message=head.with_payload(opener.open(b"b" + identity(sequence), payload)),
+        message=head.with_payload(
+            opener.open(b"b" + identity(sequence), payload)
+            if head.payload is None
+            else head.payload
+        ),
         via=head.via,
         arrived_wall=arrived,
         is_foreign=head.is_foreign,

@@ -29,8 +29,8 @@ from ironmesh.store.database.pruning import Pruning
 from ironmesh.store.database.rows import (
     STATE_NUMBERS,
     identity,
-    inbox_head,
-    outbox_head,
+    inbox_parts,
+    outbox_parts,
     split_id,
 )
 from ironmesh.store.database.sealing import Sealer
@@ -55,6 +55,8 @@ _PUT_INBOX: Final = (
 _PUT_ARRIVED: Final = "INSERT OR IGNORE INTO arrived (source, number) VALUES {rows}"
 _PUT_FOREIGN: Final = "INSERT INTO foreign_id (arrived, sealed) VALUES {rows}"
 _MARK_HANDLED: Final = "UPDATE inbox SET handled = arrived WHERE sequence IN ({rows})"
+
+_ENDS: Final = frozenset(state for state in OutboxState if state.is_end)
 
 _SHIFT: Final = (
     "UPDATE outbox SET as_of = as_of + ? WHERE ended IS NULL",
@@ -132,6 +134,7 @@ class Plan:
         self, epoch: int, number: bytes, row: OutboxRow, payload: bytes
     ) -> tuple[Any, ...]:
         row_identity = identity(epoch, number)
+        head, rest = outbox_parts(row.type, row.priority, payload)
         return (
             epoch,
             number,
@@ -142,9 +145,9 @@ class Plan:
             row.as_of_wall,
             _ended(row.state, row.ended_wall, row.accepted_wall),
             row.size_bytes,
-            self._sealed_reason(epoch, number, row.reason),
-            self._seal(b"o" + row_identity, outbox_head(row.type, row.priority)),
-            self._seal(b"p" + row_identity, payload),
+            self._sealed_reason(epoch, number, row.reason) if row.reason else None,
+            self._seal(b"o" + row_identity, head),
+            b"" if rest is None else self._seal(b"p" + row_identity, rest),
         )
 
     def _update_outbox(self, operation: UpdateOutbox) -> None:
@@ -162,7 +165,7 @@ class Plan:
             message, sequence = row.message, row.sequence
             if sequence in self._handled:
                 self._flush()
-            head, row_identity = inbox_head(row), identity(sequence)
+            (head, rest), row_identity = inbox_parts(row), identity(sequence)
             self._new_inbox += (
                 sequence,
                 self._pseudonym(b"peer", message.source.encode()),
@@ -170,7 +173,7 @@ class Plan:
                 row.is_redelivered,
                 len(message.payload),
                 self._seal(b"i" + row_identity, head),
-                self._seal(b"b" + row_identity, message.payload),
+                b"" if rest is None else self._seal(b"b" + row_identity, rest),
             )
             if row.is_foreign:
                 sealed = self._seal(b"f", head[:32])
@@ -226,15 +229,15 @@ class Plan:
                 epoch,
                 number,
                 STATE_NUMBERS[update.state],
-                update.state.is_end,
+                update.state in _ENDS,
                 update.ended_wall,
-                self._sealed_reason(epoch, number, update.reason),
+                self._sealed_reason(epoch, number, update.reason) if update.reason else None,
                 update.attempts,
             )
         return values
 
-    def _sealed_reason(self, epoch: int, number: bytes, reason: str) -> bytes | None:
-        return self._seal(b"r" + identity(epoch, number), reason.encode()) if reason else None
+    def _sealed_reason(self, epoch: int, number: bytes, reason: str) -> bytes:
+        return self._seal(b"r" + identity(epoch, number), reason.encode())
 
     def _insert(self, statement: str, width: int, values: list[Any]) -> None:
         step = width * MAX_ROWS
@@ -250,6 +253,6 @@ def _statement(template: str, width: int, count: int) -> str:
 
 
 def _ended(state: OutboxState, ended_wall: float | None, accepted_wall: float) -> float | None:
-    if not state.is_end:
+    if state not in _ENDS:
         return None
     return accepted_wall if ended_wall is None else ended_wall

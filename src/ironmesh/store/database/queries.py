@@ -16,7 +16,13 @@ from ironmesh.delivery.records import OutboxRow
 from ironmesh.errors import StoreError
 from ironmesh.store.database.entries import Direction, HistoryEntry, SentMessage
 from ironmesh.store.database.faults import translated
-from ironmesh.store.database.loading import OUTBOX_COLUMNS, outbox_row, read_epochs, read_salts
+from ironmesh.store.database.loading import (
+    OUTBOX_COLUMNS,
+    outbox_payload,
+    outbox_row,
+    read_epochs,
+    read_salts,
+)
 from ironmesh.store.database.opening import open_for_reading
 from ironmesh.store.database.rows import identity, read_inbox_head, split_id
 from ironmesh.store.database.sealing import Opener
@@ -92,7 +98,7 @@ class Reader:
                 (row, number),
             ).fetchone()
             if found is not None:
-                payload = self._opener.open(b"p" + identity(row, number), found[-1])
+                payload = outbox_payload(row, number, found[-2], found[-1], self._opener)
                 return SentMessage(outbox_row(found[:-1], self._epochs, self._opener), payload)
         return None
 

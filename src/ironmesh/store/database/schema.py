@@ -77,7 +77,10 @@ _FIRST: Final = (
     "CREATE INDEX foreign_id_arrived ON foreign_id (arrived)",
 )
 
-MIGRATIONS: Final[tuple[Sequence[str], ...]] = (_FIRST,)
+_SMALL_WITH_HEAD: Final = ()
+"""A small payload lies in the sealed head of its row, which older versions cannot read."""
+
+MIGRATIONS: Final[tuple[Sequence[str], ...]] = (_FIRST, _SMALL_WITH_HEAD)
 """The statements at index n bring version n to version n + 1; a new database has version 0."""
 
 

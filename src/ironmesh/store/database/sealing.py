@@ -26,6 +26,8 @@ from ironmesh.types import Secret
 
 SALT_BYTES: Final = 32
 PSEUDONYM_BYTES: Final = 16
+MAX_PSEUDONYMS: Final = 1024
+"""That are remembered."""
 
 _NONCE: Final = struct.Struct(">IQ")
 
@@ -43,11 +45,19 @@ class Opener:
         self._names = Secret(sodium.derive(self._root.reveal(), "pseudonyms"))
         self._salts = dict(salts)
         self._ciphers: dict[int, ChaCha] = {}
+        self._pseudonyms: dict[tuple[bytes, bytes], bytes] = {}
 
     def pseudonym(self, kind: bytes, name: bytes) -> bytes:
         """Return what stands for a name in an index, 16 bytes."""
+        known = self._pseudonyms.get((kind, name))
+        if known is not None:
+            return known
+        if len(self._pseudonyms) >= MAX_PSEUDONYMS:
+            self._pseudonyms.clear()
         data = kind + b"\0" + name
-        return hashlib.blake2b(data, digest_size=PSEUDONYM_BYTES, key=self._names.reveal()).digest()
+        made = hashlib.blake2b(data, digest_size=PSEUDONYM_BYTES, key=self._names.reveal()).digest()
+        self._pseudonyms[kind, name] = made
+        return made
 
     def open(self, identity: bytes, sealed: bytes) -> bytes:
         """Open what was sealed for the row `identity`.

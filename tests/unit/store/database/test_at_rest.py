@@ -22,6 +22,7 @@ from tests.support.stores import (
 from ironmesh.delivery.records import OutboxState, PutInbox, PutOutbox, UpdateOutbox
 from ironmesh.errors import StoreDamagedError, StoreError
 from ironmesh.store.database import DATABASE, JOURNAL, SqliteStore
+from ironmesh.store.database.rows import SMALL_BYTES
 from ironmesh.store.database.sealing import Opener, Sealer
 from ironmesh.types import Secret
 
@@ -109,19 +110,30 @@ async def test_another_data_key_opens_nothing_and_changes_nothing(tmp_path: Path
     assert (tmp_path / DATABASE).read_bytes() == before
 
 
-async def test_a_record_moved_to_another_row_does_not_open(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [1, SMALL_BYTES - 3, SMALL_BYTES])
+@pytest.mark.parametrize("column", ["head", "payload"])
+async def test_a_record_moved_to_another_row_does_not_open(
+    tmp_path: Path, size: int, column: str
+) -> None:
     store = SqliteStore(tmp_path, DATA_KEY)
     await store.load()
-    rows = tuple((outbox_row(number), b"%d" % number) for number in (1, 2))
+    rows = tuple((outbox_row(number), b"%d" % number * size) for number in (1, 2))
     await store.commit([PutOutbox(rows)])
     await store.close()
     connection = sqlite3.connect(tmp_path / DATABASE)
-    first, second = connection.execute("SELECT payload FROM outbox ORDER BY seq").fetchall()
-    connection.execute("UPDATE outbox SET payload = ? WHERE seq = 1", second)
-    connection.execute("UPDATE outbox SET payload = ? WHERE seq = 2", first)
+    first, second = connection.execute(f"SELECT {column} FROM outbox ORDER BY seq").fetchall()
+    connection.execute(f"UPDATE outbox SET {column} = ? WHERE seq = 1", second)
+    connection.execute(f"UPDATE outbox SET {column} = ? WHERE seq = 2", first)
     connection.commit()
     connection.close()
     store = SqliteStore(tmp_path, DATA_KEY)
+    if column == "payload" and size < SMALL_BYTES:
+        assert first == second == (b"",)  # all of it lies in the head
+        return
+    if column == "head":
+        with pytest.raises(StoreDamagedError):
+            await store.load()
+        return
     await store.load()
     with pytest.raises(StoreDamagedError):
         await store.payloads([(BOB, message_id(1))])

@@ -39,6 +39,7 @@ from ironmesh.delivery.records import (
 )
 from ironmesh.errors import StoreError
 from ironmesh.store.database import SqliteStore
+from ironmesh.store.database.rows import SMALL_BYTES
 from ironmesh.types import MessagePriority
 
 
@@ -91,6 +92,21 @@ async def test_an_arrived_message_comes_back_as_it_was_put(tmp_path: Path) -> No
     assert snapshot.unhandled == (row,)
     assert snapshot.sources == (SourceRecord(BOB, EPOCH, 0, (2**64 - 1,), WALL + 4),)
     assert snapshot.next_sequence == 5
+
+
+@pytest.mark.parametrize("size", [0, 1, SMALL_BYTES - 4, SMALL_BYTES - 3, 2 * SMALL_BYTES])
+@pytest.mark.parametrize("kind", ["MSG", "ö" * 2 * SMALL_BYTES])
+async def test_payloads_and_types_come_back_whatever_their_size(
+    tmp_path: Path, size: int, kind: str
+) -> None:
+    payload = bytes(range(256)) * 8
+    sent = outbox_row(1, type=kind, size_bytes=size)
+    arrived = inbox_row(1, type=kind, payload=payload[:size])
+    async with opened(tmp_path) as (store, _):
+        await store.commit([PutOutbox(((sent, payload[:size]),)), PutInbox((arrived,))])
+    async with opened(tmp_path) as (store, snapshot):
+        assert await store.payloads([(BOB, sent.id)]) == [payload[:size]]
+    assert (snapshot.outbox, snapshot.unhandled) == ((sent,), (arrived,))
 
 
 async def test_ended_rows_stay_as_history_with_their_payload(tmp_path: Path) -> None:
