@@ -8,7 +8,7 @@ one comes that must not overtake what was gathered.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from ironmesh.delivery.records import (
 )
 from ironmesh.store.database.pruning import Pruning
 from ironmesh.store.database.rows import (
+    EPOCH_BYTES,
     STATE_NUMBERS,
     identity,
     inbox_parts,
@@ -54,7 +55,12 @@ _PUT_INBOX: Final = (
 )
 _PUT_ARRIVED: Final = "INSERT OR IGNORE INTO arrived (source, number) VALUES {rows}"
 _PUT_FOREIGN: Final = "INSERT INTO foreign_id (arrived, sealed) VALUES {rows}"
-_MARK_HANDLED: Final = "UPDATE inbox SET handled = arrived WHERE sequence IN ({rows})"
+_UPDATE_RUN: Final = (
+    "UPDATE outbox SET state = ?, ended = iif(?, coalesce(?, accepted), NULL), reason = ?,"
+    " attempts = coalesce(?, attempts) WHERE epoch = ? AND number BETWEEN ? AND ?"
+)
+"""The same for messages that follow one another and change alike, as most do."""
+_MARK_HANDLED: Final = "UPDATE inbox SET handled = arrived WHERE sequence BETWEEN ? AND ?"
 
 _ENDS: Final = frozenset(state for state in OutboxState if state.is_end)
 
@@ -210,11 +216,11 @@ class Plan:
     def _flush(self) -> None:
         """New rows first: what changes a row was said after it was put."""
         self._insert(_PUT_OUTBOX, 12, self._new_outbox)
-        self._insert(_UPDATE_OUTBOX, 7, self._update_values())
+        self._change_outbox()
         self._insert(_PUT_INBOX, 7, self._new_inbox)
         self._insert(_PUT_ARRIVED, 2, self._arrived)
         self._insert(_PUT_FOREIGN, 2, self._foreign)
-        self._insert(_MARK_HANDLED, 1, list(self._handled))
+        self._connection.executemany(_MARK_HANDLED, _runs(sorted(self._handled)))
         self._epochs.flush()
         self._sources.flush()
         for gathered in (self._new_outbox, self._new_inbox, self._arrived, self._foreign):
@@ -222,19 +228,28 @@ class Plan:
         self._updates.clear()
         self._handled.clear()
 
-    def _update_values(self) -> list[Any]:
+    def _change_outbox(self) -> None:
+        """Change rows one by one only where they have a reason, which is sealed for each."""
+        alike: dict[tuple[Any, ...], list[int]] = {}
         values: list[Any] = []
         for (epoch, number), update in self._updates.items():
-            values += (
-                epoch,
-                number,
-                STATE_NUMBERS[update.state],
-                update.state in _ENDS,
-                update.ended_wall,
-                self._sealed_reason(epoch, number, update.reason) if update.reason else None,
-                update.attempts,
-            )
-        return values
+            state, reason = update.state, update.reason
+            change = (STATE_NUMBERS[state], state in _ENDS, update.ended_wall)
+            if reason:
+                sealed = self._sealed_reason(epoch, number, reason)
+                values += (epoch, number, *change, sealed, update.attempts)
+            else:
+                key = (*change, None, update.attempts, epoch)
+                alike.setdefault(key, []).append(int.from_bytes(number))
+        self._insert(_UPDATE_OUTBOX, 7, values)
+        self._connection.executemany(
+            _UPDATE_RUN,
+            [
+                (*change, first.to_bytes(EPOCH_BYTES), last.to_bytes(EPOCH_BYTES))
+                for change, numbers in alike.items()
+                for first, last in _runs(sorted(numbers))
+            ],
+        )
 
     def _sealed_reason(self, epoch: int, number: bytes, reason: str) -> bytes:
         return self._seal(b"r" + identity(epoch, number), reason.encode())
@@ -246,9 +261,18 @@ class Plan:
             self._connection.execute(_statement(statement, width, len(part) // width), part)
 
 
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Return the first and the last of those that follow one another; they are in order."""
+    begin = 0
+    for place in range(1, len(numbers) + 1):
+        if place == len(numbers) or numbers[place] != numbers[place - 1] + 1:
+            yield numbers[begin], numbers[place - 1]
+            begin = place
+
+
 @cache
 def _statement(template: str, width: int, count: int) -> str:
-    row = "?" if width == 1 else f"({', '.join('?' * width)})"
+    row = f"({', '.join('?' * width)})"
     return template.format(rows=", ".join([row] * count))
 
 
