@@ -27,9 +27,9 @@ class SlowStore(MemoryStore):
         await self.may_commit.wait()
         await super().commit(batch)
 
-    def note_started(self, sequence: int) -> None:
+    def note_started(self, sequence: int, *, after: int | None = None) -> None:
         self._check_room()
-        super().note_started(sequence)
+        super().note_started(sequence, after=after)
 
     def note_completed(self, sequence: int) -> None:
         self._check_room()

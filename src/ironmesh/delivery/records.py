@@ -214,8 +214,12 @@ class DeliveryStore(Protocol):
         """Return the payloads of messages of ours by destination and id; None where gone."""
         ...
 
-    def note_started(self, sequence: int) -> None:
-        """The handler of this message begins: a plain write, not flushed; from any thread."""
+    def note_started(self, sequence: int, *, after: int | None = None) -> None:
+        """The handler of this message begins: a plain write, not flushed; from any thread.
+
+        Args:
+            after: the handler of that one is done, which is part of the same write.
+        """
         ...
 
     def note_completed(self, sequence: int) -> None:

@@ -62,13 +62,12 @@ class Deliveries:
         if self.error is not None:
             return None
         try:
+            if self._waiting and not self._is_over() and self._clock.now().mono < self._until:
+                return self._begin()
             self._note_ended()
-            if not self._waiting or self._is_over() or self._clock.now().mono >= self._until:
-                return None
-            return self._begin()
         except StoreError as error:
             self.error = error
-            return None
+        return None
 
     def take_ended(self) -> list[int]:
         """Return the numbers of those that were handled since the last call."""
@@ -83,8 +82,12 @@ class Deliveries:
 
     def _begin(self) -> MessageReceived:
         event, sequence = self._waiting[0]
-        if sequence is not None:
-            self._store.note_started(sequence)
+        if sequence is None:
+            self._note_ended()
+        else:
+            self._store.note_started(sequence, after=self._handling)
+            if self._handling is not None:
+                self._ended.append(self._handling)
+            self._handling = sequence
         self._waiting.popleft()
-        self._handling = sequence
         return event

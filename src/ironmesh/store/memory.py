@@ -182,9 +182,11 @@ class MemoryStore:
         """Return the payloads of messages of ours; None where gone."""
         return self.read(ids)
 
-    def note_started(self, sequence: int) -> None:
-        """The handler of this message begins."""
+    def note_started(self, sequence: int, *, after: int | None = None) -> None:
+        """The handler of this message begins, and that of `after` is done."""
         self._check()
+        if after is not None:
+            self._completed.add(after)
         self._started.add(sequence)
 
     def note_completed(self, sequence: int) -> None:

@@ -25,16 +25,17 @@ class Notes:
     def now(self) -> Instant:
         return Instant(self.mono, 0.0)
 
-    def note_started(self, sequence: int) -> None:
-        self._note("began", sequence)
+    def note_started(self, sequence: int, *, after: int | None = None) -> None:
+        ended = [] if after is None else [("ended", after)]
+        self._note(*ended, ("began", sequence))
 
     def note_completed(self, sequence: int) -> None:
-        self._note("ended", sequence)
+        self._note(("ended", sequence))
 
-    def _note(self, what: str, sequence: int) -> None:
-        if (what, sequence) in self.refused:
+    def _note(self, *notes: tuple[str, int]) -> None:
+        if self.refused.intersection(notes):
             raise StoreError("the disk is full")
-        self.notes.append((what, sequence))
+        self.notes += notes
 
 
 def event(number: int) -> MessageReceived:

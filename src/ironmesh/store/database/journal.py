@@ -100,15 +100,20 @@ class Journal:
             raise _failure(error, self._path) from error
         self._size = _HEADER_BYTES
 
-    def note_started(self, sequence: int) -> None:
-        """Note that a handler begins.
+    def note_started(self, sequence: int, after: int | None = None) -> None:
+        """Note that a handler begins, and that the one of `after` ended.
 
         Raises:
             StoreFullError: the disk is full; nothing was noted.
             StoreError: the file cannot be written; nothing was noted.
         """
+        note = _record(_BEGAN, sequence)
         with self._lock:
-            self._append(_BEGAN, sequence)
+            if after is None:
+                self._append(note)
+            else:
+                self._append(_record(_ENDED, after) + note)
+                self._open[after] = True
             self._open[sequence] = False
 
     def note_completed(self, sequence: int) -> None:
@@ -119,7 +124,7 @@ class Journal:
             StoreError: the file cannot be written; nothing was noted.
         """
         with self._lock:
-            self._append(_ENDED, sequence)
+            self._append(_record(_ENDED, sequence))
             self._open[sequence] = True
 
     def settle(self, sequences: Iterable[int]) -> None:
@@ -138,7 +143,7 @@ class Journal:
             try:
                 # What cannot be written leaves a file that is read like that of a killed process.
                 with contextlib.suppress(StoreError, OSError):
-                    self._append(_CLOSED, 0)
+                    self._append(_record(_CLOSED, 0))
                     os.fsync(self._handle)
             finally:
                 os.close(self._handle)
@@ -147,14 +152,14 @@ class Journal:
     def _header(self) -> bytes:
         return _MAGIC + self._boot.ljust(_BOOT_BYTES, b"\0")
 
-    def _append(self, kind: bytes, sequence: int) -> None:
+    def _append(self, records: bytes) -> None:
         if self._handle is None:
             raise StoreError("the message store is not open", "load it first")
         try:
-            _write(self._handle, _record(kind, sequence), self._size)
+            _write(self._handle, records, self._size)
         except OSError as error:
             raise _failure(error, self._path) from error
-        self._size += _RECORD_BYTES
+        self._size += len(records)
 
     def _compact(self) -> None:
         """Replace the file by one with the notes that still count: at any moment one is whole."""

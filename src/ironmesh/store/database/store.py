@@ -83,14 +83,17 @@ class SqliteStore:
         """
         return await self._opened().call(lambda engine: engine.payloads(ids))
 
-    def note_started(self, sequence: int) -> None:
+    def note_started(self, sequence: int, *, after: int | None = None) -> None:
         """Note that the handler of this message begins: a plain write, not flushed to the disk.
+
+        Args:
+            after: that of this one is done; it is noted by the same write, or not at all.
 
         Raises:
             StoreFullError: the disk is full; the handler must not begin.
             StoreError: it cannot be noted; the handler must not begin.
         """
-        self._journal.note_started(sequence)
+        self._journal.note_started(sequence, after)
 
     def note_completed(self, sequence: int) -> None:
         """Note that the handler of this message is done: a plain write, not flushed to the disk.

@@ -98,6 +98,22 @@ def test_a_journal_stays_small_and_keeps_what_counts(tmp_path: Path) -> None:
     assert set(range(19_901, 20_000)) <= set(notes.completed)
 
 
+def test_that_one_ended_and_the_next_began_is_one_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = started(tmp_path / "j")
+    writes: list[bytes] = []
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda to, data: writes.append(data) or real(to, data))
+    journal.note_started(1)
+    journal.note_started(2, after=1)
+    journal.note_started(3, after=2)
+    monkeypatch.undo()
+    assert len(writes) == 3
+    abandon(journal)
+    assert Journal(tmp_path / "j", BOOT).read() == Notes((1, 2), (3,), is_complete=True)
+
+
 def test_a_full_disk_is_told_and_leaves_whole_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
