@@ -283,7 +283,7 @@ class SimNode:
             return
         row = self.work.popleft()
         self.is_handling = True
-        self.inbox.started(row.sequence)
+        self.inbox.started([row.sequence])
         self.store.note_started(row.sequence)
         self.step()
         message = row.message
@@ -304,7 +304,7 @@ class SimNode:
         seen.was_finished = True
         self.store.note_completed(row.sequence)
         self.step()
-        self.inbox.handled(row.sequence, self.now())
+        self.inbox.handled([row.sequence], self.now())
         self.is_handling = False
         self.kick_inbox()
         self.handle()

@@ -17,7 +17,7 @@ when a commit fails: the next batch holds them again, and nothing newer was comm
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,14 +59,6 @@ class InboxLimits:
     payload_bytes: int = 32 * 1024 * 1024
 
 
-class _Unhandled:
-    __slots__ = ("is_started", "size_bytes")
-
-    def __init__(self, size_bytes: int) -> None:
-        self.size_bytes = size_bytes
-        self.is_started = False
-
-
 class Inbox:
     """Messages for us, from arrival to the end of their handlers."""
 
@@ -78,7 +70,10 @@ class Inbox:
         self._arrived: deque[InboxRow] = deque()
         self._uncommitted: set[tuple[NodeId, MessageId]] = set()
         self._floors: dict[tuple[NodeId, bytes], SetFloor] = {}
-        self._unhandled: dict[int, _Unhandled] = {}
+        self._unhandled: dict[int, int] = {}
+        """By sequence, the sizes of those whose handlers have not ended."""
+        self._started: set[int] = set()
+        """Those of them whose handlers began."""
         self._handled: list[int] = []
         self._marks_due: float | None = None
         self._batch: Batch | None = None
@@ -120,7 +115,7 @@ class Inbox:
         self._foreign.restore(snapshot.foreign, now)
         self._next_sequence = snapshot.next_sequence
         for row in snapshot.unhandled:
-            self._unhandled[row.sequence] = _Unhandled(len(row.message.payload))
+            self._unhandled[row.sequence] = len(row.message.payload)
             self._bytes += len(row.message.payload)
         self._judge_backlog()
         return snapshot.unhandled
@@ -137,12 +132,13 @@ class Inbox:
         self._forget_old(now)
         answers = _Answers()
         new = duplicates = refused = 0
+        is_new, is_known = Standing.NEW, Standing.KNOWN
         for message in messages:
             standing = self._look(message, is_foreign, now)
-            if standing is Standing.NEW:
+            if standing is is_new:
                 new += 1
                 self._take(via, message, is_foreign, now)
-            elif standing is Standing.KNOWN:
+            elif standing is is_known:
                 duplicates += 1
                 # While its commit is under way, the receipt comes with that.
                 if not is_foreign and (message.source, message.id) not in self._uncommitted:
@@ -241,7 +237,7 @@ class Inbox:
         for row in batch.rows:
             message = row.message
             self._uncommitted.discard((message.source, message.id))
-            self._unhandled[row.sequence] = _Unhandled(len(message.payload))
+            self._unhandled[row.sequence] = len(message.payload)
             if not row.is_foreign:
                 answers.add(message, Verdict.ACCEPTED)
         return Ready(answers.receipts(), batch.rows)
@@ -265,30 +261,32 @@ class Inbox:
 
     # --- Handlers ----------------------------------------------------------------------------
 
-    def started(self, sequence: int) -> None:
-        """The handler of a message begins.
+    def started(self, sequences: Iterable[int]) -> None:
+        """The handlers of messages begin.
 
         Raises:
-            LocalProtocolError: it began before, or the message is not on disk.
+            LocalProtocolError: one began before, or its message is not on disk.
         """
-        waiting = self._unhandled.get(sequence)
-        if waiting is None or waiting.is_started:
-            raise LocalProtocolError("a message is given to its handler once, and once it is saved")
-        waiting.is_started = True
+        for sequence in sequences:
+            if sequence in self._started or sequence not in self._unhandled:
+                raise LocalProtocolError(
+                    "a message is given to its handler once, and once it is saved"
+                )
+            self._started.add(sequence)
 
-    def handled(self, sequence: int, now: Instant) -> None:
-        """The handler of a message is done.
+    def handled(self, sequences: Iterable[int], now: Instant) -> None:
+        """The handlers of messages are done.
 
         Raises:
-            LocalProtocolError: it never began.
+            LocalProtocolError: one never began.
         """
-        done = self._unhandled.get(sequence)
-        if done is None or not done.is_started:
-            raise LocalProtocolError("a handler ended that never began")
-        del self._unhandled[sequence]
-        self._bytes -= done.size_bytes
-        self._handled.append(sequence)
-        self._note_marks(now)
+        for sequence in sequences:
+            if sequence not in self._started:
+                raise LocalProtocolError("a handler ended that never began")
+            self._started.discard(sequence)
+            self._bytes -= self._unhandled.pop(sequence)
+            self._handled.append(sequence)
+            self._note_marks(now)
         self._judge_backlog()
 
     def _judge_backlog(self) -> None:

@@ -285,9 +285,9 @@ class Mailroom:
             deliveries.resume()
             work = self._server(deliveries)
             await self._tasks.guard(work, "the handlers", counter="handler_errors")
-            for sequence in deliveries.take_ended():
-                self._inbox.started(sequence)
-                self._inbox.handled(sequence, self._clock.now())
+            ended = deliveries.take_ended()
+            self._inbox.started(ended)
+            self._inbox.handled(ended, self._clock.now())
             self._commit_next()
             self._make_room()
             if deliveries.error is not None:

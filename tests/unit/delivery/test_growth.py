@@ -52,8 +52,8 @@ class Day:
         while (batch := self.inbox.next_batch(self.now)) is not None:
             ready = self.inbox.committed(batch)
             for row in ready.rows:
-                self.inbox.started(row.sequence)
-                self.inbox.handled(row.sequence, self.now)
+                self.inbox.started([row.sequence])
+                self.inbox.handled([row.sequence], self.now)
             for answer in ready.receipts:
                 yield self.outbox.receipt(BOB, answer.receipt, self.now)
 

@@ -50,8 +50,8 @@ class Table:
 
     def handle(self, rows, now=NOW):
         for row in rows:
-            self.inbox.started(row.sequence)
-            self.inbox.handled(row.sequence, now)
+            self.inbox.started([row.sequence])
+            self.inbox.handled([row.sequence], now)
 
     def restart(self, now=NOW, *, is_power_loss=False):
         self.store = self.store.crash(is_power_loss=is_power_loss)
@@ -293,15 +293,15 @@ def test_a_message_is_given_to_its_handler_once():
     table = Table()
     (row,) = table.take(message(1))
     with pytest.raises(LocalProtocolError):
-        table.inbox.handled(row.sequence, NOW)
-    table.inbox.started(row.sequence)
+        table.inbox.handled([row.sequence], NOW)
+    table.inbox.started([row.sequence])
     with pytest.raises(LocalProtocolError):
-        table.inbox.started(row.sequence)
-    table.inbox.handled(row.sequence, NOW)
+        table.inbox.started([row.sequence])
+    table.inbox.handled([row.sequence], NOW)
     with pytest.raises(LocalProtocolError):
-        table.inbox.handled(row.sequence, NOW)
+        table.inbox.handled([row.sequence], NOW)
     with pytest.raises(LocalProtocolError):
-        table.inbox.started(99)
+        table.inbox.started([99])
 
 
 def test_handled_messages_are_noted_after_a_second_with_the_next_batch_or_when_many():
@@ -323,10 +323,10 @@ def test_handled_messages_are_noted_after_a_second_with_the_next_batch_or_when_m
 def test_what_was_not_handled_comes_first_after_a_restart():
     table = Table()
     rows = table.take(message(1), message(2), message(3))
-    table.inbox.started(1)
+    table.inbox.started([1])
     table.store.note_started(1)
     table.store.note_completed(1)
-    table.inbox.started(2)
+    table.inbox.started([2])
     table.store.note_started(2)
     again = table.restart()
     assert [(row.sequence, row.is_redelivered) for row in again] == [(2, True), (3, False)]

@@ -321,7 +321,7 @@ class InboxMachine(RuleBasedStateMachine):
     @rule()
     def handler_begins(self):
         row = self.running = self.ready.popleft()
-        self.inbox.started(row.sequence)
+        self.inbox.started([row.sequence])
         self.store.note_started(row.sequence)
         key = (row.message.source, row.message.id)
         assert key not in self.seen or row.is_redelivered
@@ -335,7 +335,7 @@ class InboxMachine(RuleBasedStateMachine):
     def handler_ends(self):
         row, self.running = self.running, None
         self.store.note_completed(row.sequence)
-        self.inbox.handled(row.sequence, self.now)
+        self.inbox.handled([row.sequence], self.now)
         self.seen[row.message.source, row.message.id] = True
 
     @rule(source=peers)
