@@ -133,8 +133,9 @@ class Inbox:
         answers = _Answers()
         new = duplicates = refused = 0
         is_new, is_known = Standing.NEW, Standing.KNOWN
+        room = 2 * self._limits.messages - self.backlog
         for message in messages:
-            standing = self._look(message, is_foreign, now)
+            standing = self._look(message, is_foreign, now, has_room=new < room)
             if standing is is_new:
                 new += 1
                 self._take(via, message, is_foreign, now)
@@ -149,16 +150,16 @@ class Inbox:
         self._judge_backlog()
         return Arrival(answers.receipts(), new, duplicates, refused)
 
-    def _look(self, message: Message, is_foreign: bool, now: Instant) -> Standing:
+    def _look(
+        self, message: Message, is_foreign: bool, now: Instant, *, has_room: bool
+    ) -> Standing:
         if is_foreign:
             is_known = self._foreign.is_known(message.source, message.id)
             standing = Standing.KNOWN if is_known else Standing.NEW
         else:
             standing = self._own.look(message.source, message.id, now)
-        is_over = self.backlog >= 2 * self._limits.messages
-        if standing is Standing.NEW and (is_over or self._bytes >= 2 * self._limits.payload_bytes):
-            return Standing.FULL
-        return standing
+        has_room = has_room and self._bytes < 2 * self._limits.payload_bytes
+        return standing if has_room or standing is not Standing.NEW else Standing.FULL
 
     def _take(self, via: NodeId, message: Message, is_foreign: bool, now: Instant) -> None:
         if is_foreign:
