@@ -133,8 +133,8 @@ class Mailroom:
 
     def finish(self, sequence: int) -> None:
         """A message that no handler gets is done with."""
-        self._inbox.started(sequence)
-        self._inbox.handled(sequence, self._clock.now())
+        self._inbox.started([sequence])
+        self._inbox.handled([sequence], self._clock.now())
         self._commit_next()
         self._make_room()
 
