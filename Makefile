@@ -18,7 +18,7 @@ FUZZ_SECONDS ?= 5
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check fuzz docs bench lock system test-matrix mutations $(MATRIX:%=unit-%) format clean
+.PHONY: help setup demo test unit check model fuzz docs bench lock system test-matrix mutations $(MATRIX:%=unit-%) format clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r n t; do printf '  make %-12s %s\n' "$$n" "$$t"; done
@@ -40,6 +40,9 @@ check: $(DEV) $(PROJECT) ## Lint, format, types, import arrows, clean tracked fi
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PY) scripts/check_tracked.py
+
+model: $(RUNTIME) system ## Let spin search the models of the protocol (spec/model) for attacks
+	@$(PY) scripts/model.py $(ARGS)
 
 format: $(DEV) ## Let ruff format and mend what it can
 	@.venv/bin/ruff check --fix-only --quiet .
@@ -78,13 +81,13 @@ lock: ## Resolve the dependencies anew (UPGRADE=--upgrade for newer ones)
 	  compile requirements-fuzz.in -o requirements-fuzz.lock; \
 	  compile tests/interop/requirements-published.in -o tests/interop/requirements-published.lock
 
-system: ## Install what the network tests need of the system (Debian, as root)
-	@missing=; for pair in ip:iproute2 nft:nftables ping:iputils-ping ethtool:ethtool; do \
-	  command -v $${pair%%:*} >/dev/null 2>&1 || missing="$$missing $${pair##*:}"; done; \
+system: ## Install what network tests and models need of the system (Debian, as root)
+	@missing=; for pair in ip:iproute2 nft:nftables ping:iputils-ping ethtool:ethtool spin:spin gcc:gcc,libc6-dev; do \
+	  command -v $${pair%%:*} >/dev/null 2>&1 || missing="$$missing $$(echo $${pair##*:} | tr , ' ')"; done; \
 	[ -z "$$missing" ] && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then echo "installing$$missing"; \
 	  export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
-	else echo "tests with network namespaces will be skipped; as root they need:$$missing"; fi
+	else echo "tests with network namespaces, or models, will be skipped; as root install:$$missing"; fi
 
 clean: ## Remove environments, caches and build results
 	@rm -rf .venv .venv-* build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
