@@ -19,6 +19,10 @@ BORN = time.monotonic()
 PEER_POLL_S = 0.02
 PROGRESS_POLL_S = 0.05
 SETTLE_S = 120.0
+GOODBYE_S = 0.05
+"""What the end of a session still does is done by then; nobody dials again so soon."""
+GREETING_S = 0.1
+"""What a new session still does is done by then."""
 LAST_RECEIPTS = 64
 SAMPLER_SWITCH_S = 0.0001
 PING_TYPE = "REQ"
@@ -106,6 +110,7 @@ class Program:
         self._seen = 0
         self._last_seen = 0.0
         self._sampler: Any = None
+        self._watching: Any = None
         self._echo_to = ""
         self._pong = threading.Event()
         self._pong_at = 0.0
@@ -172,16 +177,36 @@ class Program:
         asyncio.run_coroutine_threadsafe(dialling, self._loop)
         return self.wait_peer(peer, is_online=True)
 
-    def drop(self, peer: str) -> dict[str, Any]:
-        """End the session with a peer, which may be resumed: ours only."""
+    def watch(self, peer: str) -> dict[str, Any]:
+        """Look out for the end of the session with a peer, and for the next one: ours only."""
+        went, came = threading.Event(), threading.Event()
 
-        async def end() -> None:
-            link = self._agent.daemon.node.links.get(peer)
-            link.close_soon("measured")
-            await link.wait_ended()
+        def look(event: Any) -> None:
+            kind = type(event).__name__
+            if kind in ("PeerOffline", "PeerOnline") and event.node_id == peer:
+                (went if kind == "PeerOffline" else came).set()
 
-        self._on_loop(end())
+        self._watching = went, came, self._agent.daemon.node.subscribe(look)
         return {}
+
+    def drop(self, peer: str) -> dict[str, Any]:
+        """End the session with a peer, which comes again by itself: ours only."""
+        link = self._agent.daemon.node.links.get(peer)
+        self._loop.call_soon_threadsafe(link.close_soon, "measured")
+        return {}
+
+    def resumed(self) -> dict[str, Any]:
+        """Tell the CPU seconds that the session took which followed the one that ended."""
+        went, came, leave = self._watching
+        if not went.wait(SETTLE_S):
+            raise TimeoutError("the session did not end")
+        time.sleep(GOODBYE_S)
+        before = time.process_time()
+        if not came.wait(SETTLE_S):
+            raise TimeoutError("the session did not come again")
+        time.sleep(GREETING_S)
+        leave()
+        return {"cpu_s": time.process_time() - before}
 
     def wait_peer(self, peer: str, is_online: bool) -> dict[str, Any]:
         """Wait until a peer is online, or is not."""
