@@ -43,10 +43,11 @@ def connect(contestant: Contestant, counts: Counts, *, is_tls: bool) -> Figures:
 
 
 def _connect(client: NodeProcess, server: NodeProcess) -> tuple[float, float]:
-    before = client.cpu_s(), server.cpu_s()
+    before = client.agent_cpu_s(), server.agent_cpu_s()
     client.connect_to(server)
     time.sleep(SETTLE_S)
-    return (client.cpu_s() - before[0]) * 1e3, (server.cpu_s() - before[1]) * 1e3
+    after = client.agent_cpu_s(), server.agent_cpu_s()
+    return (after[0] - before[0]) * 1e3, (after[1] - before[1]) * 1e3
 
 
 def _resume(client: NodeProcess, server: NodeProcess) -> tuple[float, float]:
