@@ -66,7 +66,7 @@ class Sampler:
         self._thread.start()
 
     def stop(self) -> list[list[Any]]:
-        """Return `[CPU seconds, thread, file, file, ...]`, the innermost frame first."""
+        """Return `[CPU seconds, "file:function", ...]`, the innermost frame first."""
         self._is_over.set()
         self._thread.join()
         sys.setswitchinterval(self._switch_interval_s)
@@ -83,7 +83,7 @@ class Sampler:
                 spent = now - last.get(thread.ident, now)
                 last[thread.ident] = now
                 if spent > 0 and thread.ident in frames:
-                    key = (thread.name, *self._files(frames[thread.ident]))
+                    key = tuple(self._calls(frames[thread.ident]))
                     self._found[key] = self._found.get(key, 0.0) + spent
 
     def _cpu_s(self, ident: int) -> float:
@@ -92,12 +92,12 @@ class Sampler:
         except OSError:  # it ended meanwhile
             return 0.0
 
-    def _files(self, frame: Any) -> list[str]:
-        files = []
+    def _calls(self, frame: Any) -> list[str]:
+        calls = []
         while frame is not None:
-            files.append(frame.f_code.co_filename)
+            calls.append(f"{frame.f_code.co_filename}:{frame.f_code.co_name}")
             frame = frame.f_back
-        return files
+        return calls
 
 
 class Program:
