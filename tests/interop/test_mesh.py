@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -154,3 +155,40 @@ async def test_two_published_nodes_behind_two_bridges_reach_each_other(
     await send_until_it_arrives(one, other, "across")
     await send_until_it_arrives(other, one, "and back")
     assert left.received() == right.received() == []
+
+
+async def line_of(*nodes: AgentProcess) -> None:
+    """Let each node dial the one before it."""
+    for before, node in itertools.pairwise(nodes):
+        await node.connect_to(before)
+
+
+async def test_a_line_of_five_with_a_published_relay_in_its_middle(
+    ours: Start, published: Start
+) -> None:
+    left = [await ours(**PLAIN) for _ in range(2)]
+    relay = await published(start={"types": ["HEALTH"]}, **OFTEN)
+    right = [await ours(**PLAIN) for _ in range(2)]
+    await line_of(*left, relay, *right)
+    first, last = left[0], right[-1]
+    await left[1].wait_peer(right[0], timeout_s=LONG_S)
+    await send_until_it_arrives(first, last, "over four links")
+    await last.send(first.name, "and back, by name")
+    arrived = await first.wait_message("and back, by name", timeout_s=LONG_S)
+    assert arrived.peer_id == last.node_id
+    assert relay.received() == []
+
+
+async def test_a_line_of_five_with_a_published_node_at_its_end(
+    ours: Start, published: Start
+) -> None:
+    line = [await ours(**PLAIN) for _ in range(4)]
+    end = await published(**OFTEN)
+    await line_of(*line)
+    await end.connect_to(line[-1])
+    first = line[0]
+    await send_until_it_arrives(end, first, "from the far end")
+    (source,) = {message.peer_id for message in first.received("MSG")}
+    assert source == end.node_id
+    await first.send(end.name, "and back, by name")
+    await end.wait_message("and back, by name", timeout_s=LONG_S)

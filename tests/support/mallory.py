@@ -81,10 +81,16 @@ class Mallory:
         proof = sodium.hmac_sha256(secret, nonce).hex()
         await self.say({"type": "PASSPHRASE_CHALLENGE", "from": "0" * 32, "proof": proof})
 
-    async def open_session(self, name: str = "mallory") -> Session:
-        """Go through the whole handshake, as a member of the mesh."""
+    async def open_session(self, name: str = "mallory", **settings: Any) -> Session:
+        """Go through the whole handshake, as a member of the mesh.
+
+        Args:
+            settings: further ones of `LegacySettings`.
+        """
         clock = SystemClock()
-        party = legacy.settings(name, passphrase=PASSPHRASE, protocol_version="ironmesh/0.6")
+        party = legacy.settings(
+            name, passphrase=PASSPHRASE, protocol_version="ironmesh/0.6", **settings
+        )
         machine = ClientHandshake(party)
         spoken = machine.start(clock.now())
         said: list[Unit] = []

@@ -75,6 +75,7 @@ class Outbound:
             destination speaks ends as refused.
         check_type: raises DeliveryError for a message type that applications cannot send.
         check_way: raises it for a destination to which messages would travel unprotected.
+        behind_bridges: returns the nodes of the 0.8 wire that bridges know by a name.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Outbound:
         max_payload_bytes: int,
         check_type: Callable[[str], None],
         check_way: Callable[[NodeId], None],
+        behind_bridges: Callable[[str], list[NodeId]],
     ) -> None:
         self._own_id = own_id
         self._links = links
@@ -102,6 +104,7 @@ class Outbound:
         self._max_payload_bytes = max_payload_bytes
         self._check_type = check_type
         self._check_way = check_way
+        self._behind_bridges = behind_bridges
 
     def attach(self, mesh: MeshNames) -> None:
         """Find in `mesh` those whom this node never met."""
@@ -178,6 +181,7 @@ class Outbound:
     def _claimant(self, name: str) -> NodeId | None:
         """Return the only node in the mesh that gives itself this name, if there is one."""
         claimants = self._mesh.claimants(name) if self._mesh is not None else []
+        claimants += self._behind_bridges(name)
         if len(claimants) > 1:
             raise UnknownPeerError(
                 f"{len(claimants)} nodes call themselves {name!r}: {', '.join(sorted(claimants))}",

@@ -119,6 +119,7 @@ class PostOffice:
             max_payload_bytes=MAX_PAYLOAD_BYTES,
             check_type=check_application_type,
             check_way=self.legacy.check,
+            behind_bridges=self.legacy.bridge.named,
         )
 
     def attach(self, mesh: MeshEntry) -> None:

@@ -20,6 +20,7 @@ from ironmesh.wire.legacy.tunnel import (
     TunnelWriter,
     decode,
     encode,
+    unknown,
 )
 
 TUNNEL = b"tunnel no"[:8]
@@ -55,6 +56,16 @@ def test_nothing_follows_the_end() -> None:
     assert reader.is_closed
     (late,) = writer.frames(b"late")
     assert refusal_of(reader.take, decode(late)) is Refusal.ORDER
+
+
+def test_the_end_counts_whatever_its_number_and_so_does_that_of_an_unknown_tunnel() -> None:
+    for number in (0, 7):
+        reader = TunnelReader()
+        assert reader.take(frames_of(b"one")[0]) == b"one"
+        reader.take(TunnelFrame(TUNNEL, number, FLAG_CLOSE, b""))
+        assert reader.is_closed
+    answer = decode(unknown(frames_of(b"one")[0]))
+    assert (answer.tunnel, answer.flags) == (TUNNEL, FLAG_CLOSE)
 
 
 def test_a_unit_that_never_ends_is_refused() -> None:

@@ -140,8 +140,6 @@ class TunnelConnection:
 
     async def close(self, code: int = NORMAL_CLOSURE) -> None:
         """Say that nothing follows."""
-        if self._end is None and self.link.is_usable:
-            self._put(self._writer.close())
         self._finish(
             lambda: ConnectionClosed("the tunnel was closed", close_code=code, is_clean=True)
         )
@@ -158,10 +156,13 @@ class TunnelConnection:
         self.lose("more arrived through the tunnel than was read")
 
     def _finish(self, error: Callable[[], ConnectionClosed]) -> None:
-        if self._end is None:
-            self._end = error
-            self._inbox.end(error)
-            self._on_end(self)
+        if self._end is not None:
+            return
+        self._end = error
+        self._inbox.end(error)
+        if self.link.is_usable and not self._reader.is_closed:
+            self._put(self._writer.close())
+        self._on_end(self)
 
 
 def tunnel_host(neighbour: NodeId) -> str:

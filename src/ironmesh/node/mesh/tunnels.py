@@ -26,6 +26,7 @@ from ironmesh.node.mesh.legacy_keys import LegacyKeys
 from ironmesh.node.mesh.reach import TUNNEL, NativeReach
 from ironmesh.node.mesh.tunnel import Pace, TunnelConnection, tunnel_host
 from ironmesh.node.outgoing import MakeLive
+from ironmesh.node.pacing import Pacer
 from ironmesh.node.refusals import RefusalDesk
 from ironmesh.node.sessions import Sessions
 from ironmesh.node.supervisor import TaskSupervisor
@@ -47,6 +48,9 @@ FIRST_DIAL_S: Final = 1.0
 """After a route was heard of: the way back has to be found as well."""
 REDIAL_BASE_S: Final = 5.0
 MAX_REDIAL_S: Final = 3600.0
+ANSWERS_PER_S: Final = 1.0
+ANSWER_BURST: Final = 5
+"""Frames of unknown tunnels that are answered."""
 _MAX_DOUBLINGS: Final = 16
 LOOK_S: Final = 5.0
 """How often we look whether somebody is to be dialled."""
@@ -107,6 +111,7 @@ class Tunnels:
         self._open: dict[tuple[NodeId, bytes, bool], TunnelConnection] = {}
         """By peer, number, and whether we dialled."""
         self._paces: dict[NodeId, Pace] = {}
+        self._answers = Pacer(ANSWERS_PER_S, ANSWER_BURST, clock.now().mono)
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -234,6 +239,7 @@ class Tunnels:
         """Begin to serve whoever dials us through a tunnel; None: it is not wanted."""
         if not frame.is_of_dialler or frame.number or not frame.data:
             self._counters.add("tunnel.stray")
+            self._tell_unknown(peer, frame)
             return None
         first = self._first_link(peer)
         is_wanted = (
@@ -250,6 +256,15 @@ class Tunnels:
         connection = self._make(peer, frame.tunnel, first, is_outgoing=False)
         self._tasks.spawn(self._serve(connection), name=f"tunnel-{peer[:8]}")
         return connection
+
+    def _tell_unknown(self, peer: NodeId, frame: TunnelFrame) -> None:
+        """Tell who goes on in a tunnel that ended here, so that it dials anew."""
+        now = self._clock.now().mono
+        link = self._first_link(peer)
+        is_close = bool(frame.flags & tunnel.FLAG_CLOSE)
+        if link is not None and not is_close and self._answers.available(now) >= 1:
+            self._answers.spend(1, now)
+            self._put(peer, link, tunnel.unknown(frame))
 
     async def _serve(self, connection: TunnelConnection) -> None:
         try:

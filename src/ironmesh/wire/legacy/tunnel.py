@@ -28,7 +28,7 @@ FLAG_DIALLER: Final = 0x01
 FLAG_MORE: Final = 0x02
 """The unit goes on in the next frame."""
 FLAG_CLOSE: Final = 0x04
-"""The last frame of its direction, without data."""
+"""Nothing follows, or nobody knows the tunnel; without data, and counts whatever its number."""
 _FLAGS: Final = FLAG_DIALLER | FLAG_MORE | FLAG_CLOSE
 
 
@@ -72,6 +72,12 @@ def decode(payload: bytes) -> TunnelFrame:
     if is_close == bool(frame.data) or (is_close and frame.flags & FLAG_MORE):
         raise RemoteProtocolError(Refusal.BAD_BODY, "a tunnel's frame without sense")
     return frame
+
+
+def unknown(frame: TunnelFrame) -> bytes:
+    """Return what to answer to a frame of a tunnel that is not known here."""
+    direction = 0 if frame.is_of_dialler else FLAG_DIALLER
+    return encode(TunnelFrame(frame.tunnel, 0, direction | FLAG_CLOSE, b""))
 
 
 class TunnelWriter:
@@ -119,14 +125,14 @@ class TunnelReader:
         Raises:
             RemoteProtocolError: ORDER: something is missing, or came after the end; TOO_LARGE.
         """
+        if frame.flags & FLAG_CLOSE:
+            self.is_closed = True
+            return None
         if frame.number < self._next:
             return None
         if frame.number > self._next or self.is_closed:
             raise RemoteProtocolError(Refusal.ORDER, "a relay lost a frame of the tunnel")
         self._next += 1
-        if frame.flags & FLAG_CLOSE:
-            self.is_closed = True
-            return None
         self._size += len(frame.data)
         if self._size > MAX_UNIT_BYTES:
             raise RemoteProtocolError(Refusal.TOO_LARGE, "a unit in a tunnel is too large")
