@@ -175,7 +175,7 @@ def test_a_neighbour_that_became_the_way_hears_that_we_have_none_for_it(bench: B
     bench.wait(2)
     bench.told(BOB)
     bench.tells(BOB, "far", 1, 64)
-    bench.wait(2)
+    bench.wait(5)
     assert [each.retracted for each in bench.told(BOB)] == [(FAR,)]
     assert [each.origin for told in bench.told(ANN) for each in told.routes] == [FAR]
 
@@ -306,8 +306,9 @@ def test_new_beacons_on_request_are_rationed(bench: Bench) -> None:
 def test_a_small_gain_is_taken_a_little_later(bench: Bench) -> None:
     bench.tells(ANN, "far", 1, 1000)
     bench.tells(BOB, "far", 1, 950)
+    bench.wait(20)
     assert bench.router.next_hops(FAR)[0] == ANN
-    bench.wait(5)
+    bench.wait(45)
     assert bench.router.next_hops(FAR)[0] == BOB
 
 

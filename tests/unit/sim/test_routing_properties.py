@@ -66,7 +66,8 @@ def test_there_is_never_a_circle_and_at_rest_all_ways_are_the_shortest(
 ) -> None:
     engine = Engine(seed)
     quality = LinkQuality(delay_s=delay_s, jitter_s=delay_s)
-    mesh = RouterMesh(engine, topology, quality=quality, costs=(16, 400))
+    limits = RouterLimits(small_delay_s=(1.0, 3.0))
+    mesh = RouterMesh(engine, topology, quality=quality, costs=(16, 400), limits=limits)
     LoopWatch(mesh)
     mesh.start()
     for kind, number, wait_s in happens:

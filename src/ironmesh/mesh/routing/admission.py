@@ -67,8 +67,9 @@ class Admission:
             sponsor.share -= 1
         self._selection.forget(destination.origin)
         for neighbour in self._core.neighbours.values():
-            if destination.entries and destination.drop(neighbour.slot):
+            if destination.drop(neighbour.slot):
                 neighbour.has_refused = True
+                neighbour.held_hash = None
 
     def link_lost(self, neighbour: Neighbour) -> None:
         """What a neighbour brought is nobody's from now on."""

@@ -39,18 +39,20 @@ class Agreement:
                 if neighbour.is_radio:
                     interval_s *= core.limits.radio_interval_s / core.limits.interval_s
                 neighbour.digest_at = now + core.between(interval_s * 0.9, interval_s * 1.1)
-                if not self._telling.is_settled(neighbour):
+                if not neighbour.is_settled:
                     self._telling.flush(neighbour, now)
-                digest = RouteDigest((hash_of(self._told(neighbour)),))
-                core.out.append(Send(neighbour.peer, digest))
+                if neighbour.told_hash is None:
+                    neighbour.told_hash = hash_of(self._told(neighbour))
+                core.out.append(Send(neighbour.peer, RouteDigest((neighbour.told_hash,))))
 
     def received(self, neighbour: Neighbour, digest: RouteDigest, now: float) -> None:
         """Compare what a neighbour told with what we hold, or what it holds with what we told."""
         if len(digest.hashes) == 1:
-            held = self._held(neighbour)
-            if not neighbour.has_refused and hash_of(held) != digest.hashes[0]:
+            if neighbour.held_hash is None:
+                neighbour.held_hash = hash_of(self._held(neighbour))
+            if not neighbour.has_refused and neighbour.held_hash != digest.hashes[0]:
                 self._core.counters.digest_mismatches += 1
-                buckets = RouteDigest(hashes_of_buckets(held))
+                buckets = RouteDigest(hashes_of_buckets(self._held(neighbour)))
                 self._core.out.append(Send(neighbour.peer, buckets))
         elif now - neighbour.last_resend >= _RESEND_INTERVAL_S:
             neighbour.last_resend = now

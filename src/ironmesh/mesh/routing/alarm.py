@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ironmesh.mesh.routing.neighbour import NEVER
+from ironmesh.mesh.routing.journal import NEVER
 from ironmesh.mesh.routing.values import PartitionAlarm
 
 _LEAST_LOST: Final = 3

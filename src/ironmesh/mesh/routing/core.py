@@ -46,11 +46,9 @@ class Core:
         self.costs: list[int] = []
         """Of the links, by slot."""
         self.radios: list[bool] = []
-        self.slow = Journal()
-        self.fast = Journal()
-        self.level = 0
-        """How urgent what was noted since the last planning is."""
-        self.is_fast = False
+        self.fast, self.normal, self.lazy = Journal(), Journal(), Journal()
+        self.is_fast = self.is_normal = self.is_lazy = False
+        """Something so urgent was noted since the last planning."""
         self.counters = RouterCounters()
         self.out: list[RouterAction] = []
 
@@ -96,9 +94,12 @@ class Core:
         if level == FAST:
             self.fast.append(destination)
             self.is_fast = True
+        elif level == NORMAL:
+            self.normal.append(destination)
+            self.is_normal = True
         else:
-            self.slow.append(destination)
-            self.level = max(self.level, level)
+            self.lazy.append(destination)
+            self.is_lazy = True
 
     def suspect(self, neighbour: Neighbour, what: Suspicion, origin: NodeId) -> None:
         """Say that a neighbour is not believed."""

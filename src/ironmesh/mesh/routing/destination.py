@@ -72,7 +72,9 @@ class Destination:
         old = entries[slot]
         entries[slot] = entry
         self.safe = None
-        if old is not None:
+        if old is not None and (
+            self.floors is not None or entry.metric > old.metric or entry.sequence < old.sequence
+        ):
             self._hold_floor(slot, old, entry)
         return old
 
@@ -150,13 +152,10 @@ class Destination:
             self.safe = tuple(slot for _, _, slot in sorted(found))
         return self.safe
 
-    def is_told(self, entry: RouteEntry) -> None:
-        """Somebody is told `entry`: from now on only nearer ways are safe."""
-        if entry.sequence > self.fd_sequence or (
-            entry.sequence == self.fd_sequence and entry.metric < self.fd_metric
-        ):
-            self.fd_sequence, self.fd_metric = entry.sequence, entry.metric
-            self.safe = None
+    def come_nearer(self, sequence: int, metric: int) -> None:
+        """Somebody is told a nearer distance than ever: from now on only nearer ways are safe."""
+        self.fd_sequence, self.fd_metric = sequence, metric
+        self.safe = None
 
     def renew(self, beacon: Beacon) -> None:
         """Take a newer beacon, which nobody has been shown yet."""

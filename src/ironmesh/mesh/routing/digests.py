@@ -16,7 +16,7 @@ def bucket_of(origin: NodeId) -> int:
 
 def hash_of(entries: Iterable[RouteEntry]) -> int:
     """Return 64 bits over a set of routes."""
-    text = b"".join(sorted(map(entry_bytes, entries)))
+    text = b"".join(sorted([entry_bytes(entry) for entry in entries]))
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from ironmesh.mesh.routing.destination import Destination
 
-_TRIM: int = 256
+NEVER: Final = float("inf")
+_TRIM: Final = 256
 
 
 class Journal:
@@ -40,3 +42,43 @@ class Journal:
         if past >= _TRIM or past == len(self._items):
             del self._items[:past]
             self._base += past
+
+
+class Queue:
+    """What one neighbour is to be told with one urgency.
+
+    Args:
+        journal: of what all neighbours are told; this one from now on.
+    """
+
+    __slots__ = ("_journal", "_place", "alone", "due")
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._place = journal.end
+        self.alone: dict[Destination, None] = {}
+        """What this neighbour alone is to be told."""
+        self.due = NEVER
+
+    @property
+    def place(self) -> int:
+        """How far in the journal it has been told."""
+        return self._place
+
+    def __bool__(self) -> bool:
+        return bool(self.alone) or self._place < self._journal.end
+
+    def take(self) -> dict[Destination, None]:
+        """Return everything, once, and begin anew."""
+        taken = self.alone
+        taken.update(dict.fromkeys(self._journal.since(self._place)))
+        self.alone = {}
+        self._place = self._journal.end
+        self.due = NEVER
+        return taken
+
+    def shorten(self) -> None:
+        """Keep what is to be told without the journal, and each destination once."""
+        due = self.due
+        self.alone = self.take()
+        self.due = due

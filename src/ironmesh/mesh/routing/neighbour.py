@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ironmesh.mesh.routing.destination import Destination
+from ironmesh.mesh.routing.journal import NEVER, Journal, Queue
 from ironmesh.mesh.routing.values import LinkCost, RouterAction, Send
 from ironmesh.types import NodeId
 from ironmesh.wire.native.beacons import Beacon
@@ -23,7 +24,8 @@ from ironmesh.wire.native.routes import (
     size_of,
 )
 
-NEVER: Final = float("inf")
+_FAST: Final = 5
+"""What is urgent waits this part of the interval."""
 _ROOM_BYTES: Final = MAX_ROUTES_BYTES - 16
 _MAX_RETRACTED: Final = _ROOM_BYTES // ORIGIN_BYTES
 _MAX_ANNOUNCED: Final = _ROOM_BYTES // ANNOUNCED_BYTES
@@ -35,8 +37,8 @@ class Neighbour:
 
     Args:
         slot: its number among the neighbours.
-        place: how far it has been told what changed.
-        fast_place: the same for what is urgent.
+        journals: of what is fast, normal and lazy to be told.
+        interval_s: between two times that it is told something that is not urgent.
     """
 
     __slots__ = (
@@ -44,64 +46,81 @@ class Neighbour:
         "bit",
         "cost",
         "digest_at",
-        "extra",
-        "fast_at",
-        "fast_place",
-        "flush_at",
+        "fast",
         "has_refused",
+        "held_hash",
         "interval_s",
         "is_radio",
         "lacks",
         "last_fast",
         "last_flush",
         "last_resend",
+        "lazy",
+        "normal",
         "peer",
-        "place",
         "share",
         "slot",
-        "urgent",
+        "told_hash",
     )
 
     def __init__(
-        self, peer: NodeId, slot: int, link: LinkCost, place: int, fast_place: int
+        self,
+        peer: NodeId,
+        slot: int,
+        link: LinkCost,
+        journals: tuple[Journal, Journal, Journal],
+        interval_s: float,
     ) -> None:
         self.peer = peer
         self.slot = slot
         self.bit = 1 << slot
         self.cost, self.is_radio = link
-        self.place = place
-        self.fast_place = fast_place
-        self.interval_s = 0.0
-        self.extra: dict[Destination, None] = {}
-        """What this one alone is to be told."""
-        self.urgent: dict[Destination, None] = {}
-        """The same, at once."""
+        self.interval_s = interval_s
+        self.fast, self.normal, self.lazy = (Queue(journal) for journal in journals)
         self.asks: dict[NodeId, SequenceRequest] = {}
+        """Sequences that it is to be asked for."""
         self.lacks: dict[NodeId, None] = {}
-        """Whose beacons we ask it for."""
-        self.flush_at = NEVER
-        self.fast_at = NEVER
+        """Whose beacons it is to be asked for."""
         self.digest_at = NEVER
         self.last_flush = self.last_fast = self.last_resend = -NEVER
         self.share = 0
         """Destinations of the table that it brought."""
         self.has_refused = False
         """We did not take all that it told, so that digests cannot agree."""
+        self.told_hash: int | None = None
+        """Of all that it was told, if nothing changed since."""
+        self.held_hash: int | None = None
+        """Of all that it told, likewise."""
 
     @property
     def due(self) -> float:
         """When it wants to be told something next."""
-        return min(self.flush_at, self.fast_at, self.digest_at)
+        return min(self.fast.due, self.normal.due, self.lazy.due, self.digest_at)
 
-    def plan(self, at: float) -> None:
-        """Have everything told at a time, if that is allowed by then."""
-        at = max(at, self.last_flush + self.interval_s)
-        self.flush_at = min(self.flush_at, at)
+    @property
+    def is_settled(self) -> bool:
+        """It has been told everything."""
+        return not (self.fast or self.normal or self.lazy)
 
-    def plan_fast(self, at: float) -> None:
-        """Have what is urgent told at a time, if that is allowed by then."""
-        at = max(at, self.last_fast + self.interval_s / 5)
-        self.fast_at = min(self.fast_at, at)
+    def plan(self, queue: Queue, at: float) -> None:
+        """Have what is in a queue told at a time, or as soon after it as is allowed."""
+        if queue is self.fast:
+            at = max(at, self.last_fast + self.interval_s / _FAST)
+        else:
+            at = max(at, self.last_flush + self.interval_s)
+        queue.due = min(queue.due, at)
+
+    def take(self, now: float) -> dict[Destination, None]:
+        """Return what is due, and with it what is more urgent."""
+        taken = self.fast.take()
+        self.last_fast = now
+        is_lazy = now >= self.lazy.due
+        if is_lazy or now >= self.normal.due:
+            self.last_flush = now
+            taken.update(self.normal.take())
+            if is_lazy:
+                taken.update(self.lazy.take())
+        return taken
 
     def requests(self) -> list[RouterAction]:
         """Return what it is to be asked for, once."""
@@ -136,7 +155,11 @@ class Neighbour:
                     retracted.append(destination.origin)
                 continue
             destination.told |= bit
-            destination.is_told(entry)
+            sequence = entry.sequence
+            if sequence > destination.fd_sequence or (
+                sequence == destination.fd_sequence and entry.metric < destination.fd_metric
+            ):
+                destination.come_nearer(sequence, entry.metric)
             if destination.knows & bit:
                 plain.append(entry)
             else:
@@ -147,6 +170,8 @@ class Neighbour:
             whole = Routes((), (*announced, *plain), tuple(beacons), bucket)
             if size_of(whole) <= MAX_ROUTES_BYTES:
                 return [Send(self.peer, whole)]
+        if retracted or announced or plain:
+            self.told_hash = None
         return self._in_parts(retracted, announced, beacons, plain)
 
     def _in_parts(

@@ -46,7 +46,7 @@ class Quest:
         ways = sorted(
             (slot != destination.best, entry.metric + costs[slot], slot)
             for slot, entry in enumerate(destination.entries)
-            if entry is not None and not self.askers >> slot & 1
+            if entry is not None and (self.is_ours or not self.askers >> slot & 1)
         )
         if not ways:
             return []

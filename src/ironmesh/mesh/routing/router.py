@@ -13,7 +13,7 @@ from typing import Final
 from ironmesh.mesh.routing.admission import Admission
 from ironmesh.mesh.routing.agreement import Agreement
 from ironmesh.mesh.routing.alarm import Alarm
-from ironmesh.mesh.routing.core import NORMAL, Core
+from ironmesh.mesh.routing.core import Core
 from ironmesh.mesh.routing.destination import Destination
 from ironmesh.mesh.routing.neighbour import Neighbour
 from ironmesh.mesh.routing.seeking import Seeking
@@ -79,16 +79,15 @@ class Router:
         if peer in self._core.neighbours:
             self._link_lost(self._core.neighbours[peer])
         core = self._core
-        slot = core.free_slot()
-        neighbour = Neighbour(peer, slot, link, core.slow.end, core.fast.end)
-        is_radio = neighbour.is_radio
-        neighbour.interval_s = core.limits.radio_interval_s if is_radio else core.limits.interval_s
+        interval_s = core.limits.radio_interval_s if link.is_radio else core.limits.interval_s
+        journals = (core.fast, core.normal, core.lazy)
+        neighbour = Neighbour(peer, core.free_slot(), link, journals, interval_s)
         core.add(neighbour)
         if core.tells_others:
-            neighbour.extra = dict.fromkeys(core.table.values())
+            neighbour.normal.alone = dict.fromkeys(core.table.values())
         if core.own is not None:
-            neighbour.extra[core.own] = None
-        core.level = max(core.level, NORMAL)
+            neighbour.normal.alone[core.own] = None
+        core.is_normal = True
         self._agreement.begin(neighbour, now)
         self._sweep_at = min(self._sweep_at, now + _SWEEP_S)
         return self._done(now)
@@ -189,7 +188,7 @@ class Router:
             is_radio = told.is_radio or neighbour.is_radio
             metric = told.metric + neighbour.cost
             hops.append(NextHop(neighbour.peer, metric, told.hops + 1, is_radio))
-        chosen = found.exported
+        chosen = hops[0]
         return RouteView(chosen.metric, chosen.hops, chosen.is_radio, tuple(hops))
 
     # --- Persistence ------------------------------------------------------------------------------
@@ -217,6 +216,7 @@ class Router:
 
     def _take_routes(self, neighbour: Neighbour, value: Routes) -> None:
         table, selection = self._core.table, self._selection
+        neighbour.held_hash = None
         for origin in value.retracted:
             lost = table.get(origin)
             if lost is not None:
@@ -287,7 +287,7 @@ class Router:
             destination = self._core.find(origin)
             if destination is not None and destination.told & neighbour.bit:
                 destination.knows &= ~neighbour.bit
-                neighbour.urgent[destination] = None
+                neighbour.fast.alone[destination] = None
                 self._core.is_fast = True
 
     def _link_lost(self, neighbour: Neighbour) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ironmesh.mesh.routing.core import LAZY, NORMAL, Core
 from ironmesh.mesh.routing.destination import NOBODY, Destination
-from ironmesh.mesh.routing.neighbour import NEVER, Neighbour
+from ironmesh.mesh.routing.journal import NEVER
+from ironmesh.mesh.routing.neighbour import Neighbour
 from ironmesh.mesh.routing.quests import ASKED_AGAIN_S, Quest, Quests
 from ironmesh.mesh.routing.values import Bump
 from ironmesh.types import NodeId
@@ -141,7 +142,7 @@ class Seeking:
     def _answer(self, destination: Destination, neighbours: int) -> None:
         for neighbour in self._core.neighbours.values():
             if neighbours & neighbour.bit:
-                neighbour.urgent[destination] = None
+                neighbour.fast.alone[destination] = None
                 self._core.is_fast = True
 
     # --- Ourselves --------------------------------------------------------------------------------

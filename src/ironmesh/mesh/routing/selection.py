@@ -6,14 +6,15 @@ from typing import Final
 
 from ironmesh.mesh.routing.core import FAST, LAZY, NORMAL, Core
 from ironmesh.mesh.routing.destination import NOBODY, Destination, export
-from ironmesh.mesh.routing.neighbour import NEVER, Neighbour
+from ironmesh.mesh.routing.journal import NEVER
+from ironmesh.mesh.routing.neighbour import Neighbour
 from ironmesh.mesh.routing.seeking import Seeking
 from ironmesh.mesh.routing.values import RouteFound, RouteLost
 from ironmesh.types import NodeId
 from ironmesh.wire.native.routes import MAX_HOPS, RouteEntry
 
 _SMALL: Final = 8
-"""A change by less than this part of a metric is small: nobody hurries for it."""
+"""A change by at most this part of a metric is small: it waits for others."""
 
 
 class Selection:
@@ -23,7 +24,7 @@ class Selection:
         self._core = core
         self._seeking = seeking
         self._better: dict[Destination, None] = {}
-        """Where a slightly better way waits to be taken."""
+        """Where small differences wait to be taken in: while they do, what is told stays."""
         self.better_at = NEVER
         self._unsafe: dict[Destination, None] = {}
         """Where a way that is not safe may be much better than the chosen one."""
@@ -40,16 +41,23 @@ class Selection:
             destination.knows |= neighbour.bit
         destination.put(slot, entry)
         exported = destination.exported
-        if exported is None or destination.best == slot:
-            self.choose(destination)
-            return
         metric = entry.metric + neighbour.cost
-        if metric < exported.metric:
+        if exported is None:
+            self.choose(destination)
+        elif destination.best == slot:
+            change = metric - exported.metric
+            if entry.sequence == exported.sequence and abs(change) * _SMALL <= exported.metric:
+                self._better[destination] = None
+            elif change <= 0:
+                self._adopt(destination, slot, entry, metric)
+            else:
+                self.choose(destination)
+        elif metric < exported.metric:
             if not destination.is_feasible(slot, entry):
                 self._core.counters.loops_prevented += 1
                 self._unsafe[destination] = None
             elif (exported.metric - metric) * _SMALL > exported.metric:
-                self.choose(destination)
+                self._adopt(destination, slot, entry, metric)
             else:
                 self._better[destination] = None
 
@@ -86,10 +94,14 @@ class Selection:
             return
         told = destination.entries[slot]
         assert told is not None
+        self._adopt(destination, slot, told, metric)
+
+    def _adopt(self, destination: Destination, slot: int, told: RouteEntry, metric: int) -> None:
+        """Take the way over a neighbour, which is safe and the best."""
         old, before = destination.exported, destination.best
-        destination.best = slot
-        entry = export(destination.origin, told, metric, is_radio=core.radios[slot])
+        entry = export(destination.origin, told, metric, is_radio=self._core.radios[slot])
         if slot != before:
+            destination.best = slot
             destination.safe = None
             self._split_horizon(destination, before, slot)
         if entry != old:
@@ -102,8 +114,8 @@ class Selection:
             for slot in (before, after):
                 neighbour = self._core.by_slot[slot] if slot != NOBODY else None
                 if neighbour is not None:
-                    neighbour.extra[destination] = None
-            self._core.level = max(self._core.level, LAZY)
+                    neighbour.lazy.alone[destination] = None
+            self._core.is_lazy = True
 
     def _note_change(
         self, destination: Destination, old: RouteEntry | None, entry: RouteEntry
@@ -114,7 +126,7 @@ class Selection:
             core.note(destination, NORMAL if destination.lost_at is None else FAST)
             destination.lost_at = None
             core.out.append(RouteFound(destination.origin, entry.hops, entry.is_radio))
-        elif abs(entry.metric - old.metric) * _SMALL > old.metric:
+        elif (entry.metric - old.metric) * _SMALL > old.metric:
             core.note(destination, NORMAL)
         else:
             core.note(destination, LAZY)
@@ -144,7 +156,7 @@ class Selection:
         """See to it that slightly better ways are taken in a while, and unsafe ones made safe."""
         limits = self._core.limits
         if self._better and self.better_at == NEVER:
-            self.better_at = now + self._core.between(*limits.lazy_delay_s)
+            self.better_at = now + self._core.between(*limits.small_delay_s)
         if self._unsafe and self.unsafe_at == NEVER:
             self.unsafe_at = now + self._core.between(*limits.unsafe_delay_s)
 

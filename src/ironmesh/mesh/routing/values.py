@@ -126,7 +126,9 @@ class RouterLimits:
     """Between two tellings to one neighbour; what is urgent waits a fifth of it."""
     radio_interval_s: float = 20.0
     lazy_delay_s: tuple[float, float] = (2.0, 4.0)
-    """How long small changes wait for larger ones to go with."""
+    """How long what is no loss to anybody waits for more to go with."""
+    small_delay_s: tuple[float, float] = (30.0, 60.0)
+    """How long changes of a metric wait that are too small to matter."""
     unsafe_delay_s: tuple[float, float] = (15.0, 30.0)
     """How long a much better way that is not safe waits to become so by itself."""
     digest_interval_s: float = 60.0

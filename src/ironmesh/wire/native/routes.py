@@ -145,7 +145,14 @@ def encode_request(request: RouteRequest) -> bytes:
 
 def entry_bytes(entry: RouteEntry) -> bytes:
     """Return what a route is on the wire without its beacon; digests are made of it."""
-    return bytes.fromhex(entry.origin) + _facts(entry)
+    metric, hops = entry.metric, entry.hops
+    return _ENTRY.pack(
+        bytes.fromhex(entry.origin),
+        entry.sequence,
+        metric >> 8,
+        metric & 0xFF,
+        hops | _RADIO if entry.is_radio else hops,
+    )
 
 
 def _facts(entry: RouteEntry) -> bytes:
