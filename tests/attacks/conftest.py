@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.support.certificates import make_certificate
 from tests.support.nodes import Nodes, running_nodes
+from tests.support.outer import OUTER
+
+from ironmesh.transport.tls import server_context
 
 
 @pytest.fixture
@@ -14,3 +19,19 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
     """A maker of nodes, which are stopped when the test ends."""
     async with running_nodes(tmp_path) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> list[ssl.SSLContext]:
+    """The TLS of the nodes, and that of their attackers."""
+    made = [make_certificate(tmp_path_factory.mktemp("certificate")) for _ in range(2)]
+    return [server_context(files.certificate, files.key) for files in made]
+
+
+@pytest.fixture(params=["ws", "wss"])
+def outer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test without TLS, and once more with TLS between the nodes and whoever attacks."""
+    if request.param == "wss":
+        nodes, attackers = request.getfixturevalue("certificates")
+        monkeypatch.setattr(OUTER, "nodes", nodes)
+        monkeypatch.setattr(OUTER, "attackers", attackers)

@@ -34,6 +34,8 @@ from ironmesh.trust.pins import TrustState
 from ironmesh.types import Refusal, Secret, Unit
 from ironmesh.wire.legacy.handshake import encode
 
+pytestmark = pytest.mark.usefixtures("outer")
+
 M1_PUBLIC, M1_KEM = 35, 99
 M2_PUBLIC, M2_CIPHERTEXT, M2_SEALED = 32, 96, 1184
 """Where the fields of the first two messages begin."""
@@ -124,6 +126,27 @@ async def test_a1_who_shakes_hands_with_both_ends_himself_is_refused_by_both(nod
     for live in (alice, bob):
         assert live.audited().count("AUTH_FAILED") == 1
         assert live.node.trust.list_pins() == []
+
+
+async def test_a1_who_passes_everything_on_reads_nothing_whatever_certificate_he_shows(
+    nodes: Nodes,
+) -> None:
+    alice, bob = await nodes.start("alice", **PLAIN), await nodes.start("bob", **PLAIN)
+    async with in_the_middle(bob) as middle:
+        link = await alice.node.connect(*middle.endpoint)
+        await bob.online(alice)
+        await alice.node.send("bob", b"read me if you can")
+        assert await bob.has_received(1) == ["read me if you can"]
+        heard = b"".join(middle.said("up") + middle.said("down"))
+    assert link.connection_info.is_encrypted is bob.node.is_tls, "he ended the TLS himself"
+    assert len(heard) > 2_000
+    for word in (
+        b"read me",
+        b"alice",
+        b"bob",
+        *(live.node.trust.list_pins()[0].public for live in (alice, bob)),
+    ):
+        assert word not in heard
 
 
 async def test_a1_on_the_08_wire_who_was_swapped_in_is_shown_as_unverified(nodes: Nodes) -> None:

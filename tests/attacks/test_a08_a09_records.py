@@ -13,6 +13,8 @@ from ironmesh.node.events import PeerOffline, PeerOnline
 from ironmesh.types import Refusal, Unit
 from ironmesh.wire.native.messages import encode_prefix
 
+pytestmark = pytest.mark.usefixtures("outer")
+
 FIRST_RECORD = 2
 """What alice says: M1, M3, and from here on records."""
 

@@ -31,6 +31,8 @@ from ironmesh.trust.pins import TrustState
 from ironmesh.types import Refusal, Unit
 from ironmesh.wire.native.constants import SUBPROTOCOL
 
+pytestmark = pytest.mark.usefixtures("outer")
+
 
 @pytest.mark.parametrize(
     ("version", "reason", "code"),

@@ -29,10 +29,12 @@ from ironmesh.wire.native.messages import encode_control, varint
 from ironmesh.wire.native.records import MAX_RECORD_BYTES
 from ironmesh.wire.native.registry import ControlType
 
+pytestmark = pytest.mark.usefixtures("outer")
+
 MIB = 1024 * 1024
 HALF_OPEN = 600
-"""Of the 10,000 of the table: both ends are in one process here, and each costs the attacker more
-than the node. Fewer, if the limit of open files is lower."""
+"""Both ends are in one process here; `test_a15_half_open.py` has the 10,000. Fewer, if the limit of
+open files is lower."""
 PLACES = 256
 
 

@@ -18,6 +18,7 @@ import websockets.asyncio.client as client
 import websockets.asyncio.server as server
 from tests.support.mallory import ADDRESS
 from tests.support.nodes import PASSPHRASE, Live, PatientTransport
+from tests.support.outer import OUTER
 from websockets.exceptions import ConnectionClosed
 
 from ironmesh.config import DEFAULT_MESH, MINIMAL_KDF
@@ -42,7 +43,8 @@ LIMIT_S = 15.0
 """How long an attacker waits for a word."""
 
 PLAIN: dict[str, Any] = {"transport": PatientTransport()}
-"""Nodes without TLS: on our own wire it keeps nobody out, so attackers need not break it."""
+"""Nodes without TLS: on our own wire it keeps nobody out, so attackers need not break it. Where it
+may make a difference, the fixture `outer` puts it beneath them."""
 
 
 @functools.cache
@@ -127,7 +129,8 @@ async def dialling(
     """Connect to a node."""
     host, port = target.endpoint if isinstance(target, Live) else target
     async with client.connect(
-        f"ws://{host}:{port}",
+        f"{OUTER.scheme}://{host}:{port}",
+        ssl=OUTER.client,
         local_addr=(address, 0),
         subprotocols=protocols or None,  # type: ignore[arg-type]
         compression=None,
@@ -155,6 +158,7 @@ async def dialled(
         serve,
         "127.0.0.1",
         0,
+        ssl=OUTER.attackers,
         select_subprotocol=lambda _, offered: protocol if protocol in offered else None,  # type: ignore[arg-type,return-value]
         subprotocols=[protocol] if protocol else None,  # type: ignore[list-item]
         compression=None,

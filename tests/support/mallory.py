@@ -13,6 +13,7 @@ from typing import Any
 import websockets.asyncio.client as client
 from tests.support import legacy
 from tests.support.nodes import PASSPHRASE, Live
+from tests.support.outer import OUTER
 from websockets.exceptions import ConnectionClosed
 
 from ironmesh.crypto import sodium
@@ -136,9 +137,14 @@ class Session:
 
 @asynccontextmanager
 async def mallory(target: Live, address: str = ADDRESS) -> AsyncIterator[Mallory]:
-    """Connect to a node that speaks ws."""
-    uri = "ws://{}:{}".format(*target.endpoint)
+    """Connect to a node."""
+    host, port = target.endpoint
     async with client.connect(
-        uri, local_addr=(address, 0), compression=None, max_size=None, close_timeout=0.2
+        f"{OUTER.scheme}://{host}:{port}",
+        ssl=OUTER.client,
+        local_addr=(address, 0),
+        compression=None,
+        max_size=None,
+        close_timeout=0.2,
     ) as connection:
         yield Mallory(connection)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.support.leftovers import Leftovers
+from tests.support.outer import OUTER
 
 from ironmesh.config import MINIMAL_KDF, LegacyMode, NodeConfig
 from ironmesh.node.clock import SystemClock
@@ -391,11 +392,16 @@ class MemoryTransport:
 
 
 class PatientTransport:
-    """Plain WebSocket that waits long for a peer to read: a busy machine may stall a test."""
+    """WebSocket that waits long for a peer to read: a busy machine may stall a test.
+
+    It is plain, except in tests that put TLS beneath it.
+    """
 
     _timing = Timing(send_timeout_s=60.0)
 
-    is_tls = False
+    @property
+    def is_tls(self) -> bool:
+        return OUTER.nodes is not None
 
     async def listen(
         self,
@@ -409,7 +415,7 @@ class PatientTransport:
         return await websocket.listen(
             endpoint,
             handler,
-            tls=None,
+            tls=OUTER.nodes,
             door=door,
             on_refused=on_refused,
             subprotocols=subprotocols,
@@ -420,7 +426,7 @@ class PatientTransport:
         self, endpoint: Endpoint, *, use_tls: bool, subprotocols: Sequence[str] = ()
     ) -> Connection:
         return await websocket.dial(
-            endpoint, use_tls=False, subprotocols=subprotocols, timing=self._timing
+            endpoint, use_tls=self.is_tls, subprotocols=subprotocols, timing=self._timing
         )
 
 
