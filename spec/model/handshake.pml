@@ -16,6 +16,7 @@
 #define SCENE_TWICE 5             /* A dials B twice at once */
 #define SCENE_DOOR 6              /* B has one token left; A dials it, and it is dialled twice */
 #define SCENE_RESUMPTION 7        /* A goes on with B, or B with A; B is dialled twice, or A as well */
+#define SCENE_DIALLING 8          /* A dials B twice at once, and may open one wrong answer; B is dialled */
 
 #define INSIDER 1                 /* knows the passphrase, and has an identity of its own */
 #define STOLEN_IDENTITY 2         /* has the identity key of A */
@@ -41,8 +42,9 @@
 #define NO_BINDER_FIRST 18        /* a ticket is burnt before its binder is looked at */
 #define NO_BURN 19                /* a ticket stays good after it was used */
 #define NO_SECRET 20              /* ck of a resumption is made without rs */
-#define NO_ROLE 21                /* neither seals nor signatures say whose they are */
-#define NO_REFLECTED 22           /* nonce, key and share of one's own are taken */
+#define NO_RATION 21              /* who dials opens any number of answers, one wrong one after the other */
+#define NO_ROLE 22                /* neither seals nor signatures say whose they are */
+#define NO_REFLECTED 23           /* nonce, key and share of one's own are taken */
 
 #define AGREEMENT 1               /* both ends name each other and saw the same */
 #define AUTHENTIC 2               /* the peer is whom one dialled, not oneself, and no outsider */
@@ -51,7 +53,7 @@
 #define REPLAY 16                 /* what was said once makes no second session */
 #define REFLECTION 32             /* what was said by oneself makes no session */
 #define DOWNGRADE 64              /* the best offer, and the profile of the link */
-#define ONE_GUESS 128             /* an answer tests one guess, and takes a token */
+#define ONE_GUESS 128             /* an answer tests one guess; answering and dialling are rationed */
 #define THEFT 256                 /* a ticket is burnt by its owner alone */
 #define NEVER_DONE 512            /* not all honest ends get through: false, and to be found false */
 #define NEVER_RESUMED 1024        /* no resumption gets through: likewise */
@@ -61,6 +63,7 @@ hidden int watched;
 #define OFF(check) (without == check)
 #define HAS(power) (powers & power)
 #define DOOR (scene == SCENE_DOOR)
+#define DIALLING (scene == SCENE_DIALLING)
 
 /* --- Terms ------------------------------------------------------------------------------------- */
 
@@ -140,10 +143,12 @@ byte opened;                      /* identity and signature in it */
 byte leaked;                      /* ck */
 int stolen;                       /* the one ck that was taken */
 
-/* B's door, and what the attacker tried there */
+/* The door of B, what A may open when it dials, and what the attacker tried there */
 #define TOKENS 1
+#define OPENINGS 1
 byte tokens = TOKENS;
-byte tries;                       /* answers to a share that was made for a guess */
+byte openings = OPENINGS;
+byte tries;                       /* answers to a key of the attacker */
 byte tested;                      /* guesses now known to be wrong, a bit for each */
 #define COUNT_TESTED ((tested >> GUESS_1 & 1) + (tested >> GUESS_2 & 1))
 
@@ -188,6 +193,13 @@ inline seal_proof(s) {
 inline screen(s, n, e, y) {
     is_good = OFF(NO_LOW_ORDER) || y != LOW;
     is_good = is_good && (OFF(NO_REFLECTED) || (n != s && e != s && y != s))
+}
+
+/* An answer that does not open shows that the guess which its share was made for is wrong. */
+inline give_away(y) {
+    openings = (openings -> openings - 1 : 0);
+    tested = tested | (y == GUESS_1 || y == GUESS_2 -> BIT(y) : 0);
+    MUST(ONE_GUESS, COUNT_TESTED <= OPENINGS)
 }
 
 /* Open and check a proof: sealed by strand `seal`, or by the attacker, who states `who` and shows
@@ -246,8 +258,8 @@ inline accept(s, who) {
 
 /* Did every end that dials get through to a peer? */
 inline note_end(s) {
-    MUST(NEVER_DONE, DIALS(s) || (self[1] != NOBODY && !accepted[1]) || (self[2] != NOBODY && !accepted[2])
-                     || (self[2] != NOBODY && !(accepted[3] && accepted[4])))
+    MUST(NEVER_DONE, DIALS(s) || (self[1] != NOBODY && !DIALLING && !accepted[1])
+                     || (self[2] != NOBODY && !DIALLING && !(accepted[2] && accepted[3] && accepted[4])))
 }
 
 /* --- Resumption -------------------------------------------------------------------------------- */
@@ -311,12 +323,16 @@ proctype Initiator(byte s) {
         to[s] ? M2(rn, re, ry, rseal, rwho, rby);
         screen(s, rn, re, ry);
         if
-        :: !is_good -> refuse(s); goto done
+        :: !is_good || (DIALLING && !OFF(NO_RATION) && !openings) -> refuse(s); goto done
         :: else
         fi;
         saw[s] = H2(saw[s], rn, re, ry);
         derive(s, KNOWS_DH(re) && KNOWS_ISK(ry));
         verify(s, rseal, rwho, rby);
+        if
+        :: !is_good && DIALLING -> give_away(ry); CHECK
+        :: else
+        fi;
         if
         :: is_good && OFF(NO_ORDER) && (leaked & BIT(s)) ->
             MUST(PRIVACY, wants[s] == NOBODY || wants[s] == stated); CHECK
@@ -378,7 +394,7 @@ proctype Responder(byte s) {
         :: else
         fi;
         tokens = tokens - (DOOR && !OFF(NO_TOKEN) -> 1 : 0);
-        tries = tries + (DOOR && (ry == GUESS_1 || ry == GUESS_2) -> 1 : 0);
+        tries = tries + (DOOR && re == EVIL -> 1 : 0);
         saw[s] = H2(H1(offer, before, rprofile, rn, re, ry), s, s, s);
         offer = 0; before = 0;
         derive(s, KNOWS_DH(re) && KNOWS_ISK(ry));
@@ -448,8 +464,8 @@ inline pick_share() {
     :: scene == SCENE_RESUMPTION -> y = e
     :: scene != SCENE_RESUMPTION -> pick(y)
     :: y = LOW
-    :: DOOR -> y = GUESS_1
-    :: DOOR -> y = GUESS_2
+    :: DOOR || DIALLING -> y = GUESS_1
+    :: DOOR || DIALLING -> y = GUESS_2
     fi
 }
 
@@ -579,6 +595,7 @@ init {
         :: scene == SCENE_CROSSING -> dial(1, A, B); dial(2, B, A); listen(3, B); listen(4, A)
         :: scene == SCENE_TWICE -> dial(1, A, B); dial(2, A, B); listen(3, B); listen(4, B)
         :: scene == SCENE_DOOR -> dial(1, A, B); listen(3, B); listen(4, B)
+        :: scene == SCENE_DIALLING -> dial(1, A, B); dial(2, A, B); listen(3, B)
         :: scene == SCENE_RESUMPTION ->
             tickets = BIT(A) | BIT(B);
             if :: resume(1, A) :: resume(1, B) fi;

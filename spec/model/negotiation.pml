@@ -10,7 +10,7 @@
 
 /* --- A case is a scene, what is left out, and what is watched -------------------------------------- */
 
-#define SCENE_ANY 1               /* each of A and B speaks our wire, or is a published node */
+#define SCENE_ANY 1               /* A speaks our wire; so does B, or it is a published node */
 #define SCENE_NATIVE 2            /* both speak our wire */
 #define SCENE_NATIVE_ONE_PIN 3    /* both do; A met B natively, and B forgot that it met A */
 #define SCENE_NATIVE_TWO_PINS 4   /* both do, and both know that they met natively */
@@ -281,13 +281,22 @@ init {
             without = atoi(getenv("WITHOUT"));
             watched = atoi(getenv("WATCHED"));
         };
-        either(given); either(allows[A]); either(allows[B]);
+        native[A] = 1;            /* both do the same, so it does not matter which of them is A */
+        if :: scene == SCENE_ANY -> native[B] = 0 :: native[B] = 1 fi;
+        either(given); either(allows[A]);
         if
-        :: scene == SCENE_ANY ->
-            either(native[A]); either(native[B]); either(met[A]); either(met[B])
-        :: scene == SCENE_NATIVE -> native[A] = 1; native[B] = 1; either(met[A]); either(met[B])
-        :: scene == SCENE_NATIVE_ONE_PIN -> native[A] = 1; native[B] = 1; met[A] = 1
-        :: scene == SCENE_NATIVE_TWO_PINS -> native[A] = 1; native[B] = 1; met[A] = 1; met[B] = 1
+        :: native[B] -> either(allows[B])
+        :: else                   /* it knows neither permission nor pin */
+        fi;
+        if
+        :: scene == SCENE_NATIVE_ONE_PIN -> met[A] = 1
+        :: scene == SCENE_NATIVE_TWO_PINS -> met[A] = 1; met[B] = 1
+        :: scene == SCENE_ANY || scene == SCENE_NATIVE ->
+            either(met[A]);
+            if
+            :: native[B] -> either(met[B])
+            :: else
+            fi
         fi;
         self[1] = A; self[2] = B; self[3] = B; self[4] = A;
         run Client(1); run Client(2); run Server(3); run Server(4);
