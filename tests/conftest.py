@@ -41,6 +41,13 @@ def two_hosts(namespaces_work: None) -> Iterator[tuple[netns.Host, netns.Host]]:
 
 
 @pytest.fixture
+def five_hosts(namespaces_work: None) -> Iterator[list[netns.Host]]:
+    """Five hosts in a line, each of which sees its neighbours only."""
+    with netns.hosts_in_line(5) as hosts:
+        yield hosts
+
+
+@pytest.fixture
 def one_host(namespaces_work: None) -> Iterator[netns.Host]:
     """A host with nothing but a loopback, so that its mDNS is its own."""
     with netns.namespace() as name:

@@ -385,6 +385,7 @@ def _bus_event(received: MessageReceived) -> dict[str, Any]:
         "source_name": received.source_name,
         "via": received.via,
         "redelivered": received.is_redelivered,
+        "is_legacy": received.is_legacy,
     }
 
 

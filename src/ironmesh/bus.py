@@ -17,7 +17,7 @@ HISTORY_BYTES: Final = 8 * 1024 * 1024
 BusEvent = Mapping[str, Any]
 """Read-only: `peer_id` (who wrote it), `msg_id`, `type`, `payload` (bytes), as published; and of
 ours `id` (= `msg_id`), `source` (= `peer_id`), `source_name`, `via` (the peer that handed it over),
-`redelivered`."""
+`redelivered`, `is_legacy` (it was written for the 0.8 wire)."""
 
 BusCallback = Callable[[BusEvent], object]
 BusCall = tuple[BusCallback, BusEvent]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from tests.support.agent_process import AgentFailed, AgentProcess
+from tests.support.netns import Host
+from tests.support.published import EARLY_HANDLERS
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
@@ -157,21 +158,27 @@ async def test_two_published_nodes_behind_two_bridges_reach_each_other(
     assert left.received() == right.received() == []
 
 
-async def line_of(*nodes: AgentProcess) -> None:
-    """Let each node dial the one before it."""
-    for before, node in itertools.pairwise(nodes):
-        await node.connect_to(before)
+async def line_in(
+    hosts: Sequence[Host], kinds: Sequence[tuple[Start, dict[str, Any]]]
+) -> list[AgentProcess]:
+    """Start one node in each host, and let each dial the one in the host before it."""
+    nodes: list[AgentProcess] = []
+    for host, (start, settings) in zip(hosts, kinds, strict=True):
+        node = await start(netns=host.name, bind="0.0.0.0", **settings)
+        if nodes:
+            await node.connect_to(nodes[-1], host=hosts[len(nodes) - 1].address)
+        nodes.append(node)
+    return nodes
 
 
-async def test_a_line_of_five_with_a_published_relay_in_its_middle(
-    ours: Start, published: Start
+@pytest.mark.netns
+async def test_a_line_of_five_hosts_with_a_published_relay_in_its_middle(
+    ours: Start, published: Start, five_hosts: list[Host]
 ) -> None:
-    left = [await ours(**PLAIN) for _ in range(2)]
-    relay = await published(start={"types": ["HEALTH"]}, **OFTEN)
-    right = [await ours(**PLAIN) for _ in range(2)]
-    await line_of(*left, relay, *right)
-    first, last = left[0], right[-1]
-    await left[1].wait_peer(right[0], timeout_s=LONG_S)
+    one, other = (ours, PLAIN), (published, OFTEN)
+    nodes = await line_in(five_hosts, [one, one, other, one, one])
+    first, relay, last = nodes[0], nodes[2], nodes[4]
+    await nodes[1].wait_peer(nodes[3], timeout_s=LONG_S)
     await send_until_it_arrives(first, last, "over four links")
     await last.send(first.name, "and back, by name")
     arrived = await first.wait_message("and back, by name", timeout_s=LONG_S)
@@ -179,16 +186,60 @@ async def test_a_line_of_five_with_a_published_relay_in_its_middle(
     assert relay.received() == []
 
 
-async def test_a_line_of_five_with_a_published_node_at_its_end(
-    ours: Start, published: Start
+@pytest.mark.netns
+async def test_a_line_of_five_hosts_with_a_published_node_at_its_end(
+    ours: Start, published: Start, five_hosts: list[Host]
 ) -> None:
-    line = [await ours(**PLAIN) for _ in range(4)]
-    end = await published(**OFTEN)
-    await line_of(*line)
-    await end.connect_to(line[-1])
-    first = line[0]
+    one, other = (ours, PLAIN), (published, OFTEN)
+    nodes = await line_in(five_hosts, [one, one, one, one, other])
+    first, end = nodes[0], nodes[-1]
     await send_until_it_arrives(end, first, "from the far end")
     (source,) = {message.peer_id for message in first.received("MSG")}
     assert source == end.node_id
-    await first.send(end.name, "and back, by name")
+    async with asyncio.timeout(LONG_S):
+        while not await knows_name(first, end):
+            await asyncio.sleep(0.5)
     await end.wait_message("and back, by name", timeout_s=LONG_S)
+
+
+async def knows_name(source: AgentProcess, target: AgentProcess) -> bool:
+    """Send by name; False if the name is not known yet."""
+    try:
+        await source.send(target.name, "and back, by name")
+    except AgentFailed as error:
+        if "UnknownPeerError" in str(error):
+            return False
+        raise
+    return True
+
+
+async def test_a_tunnel_ends_with_its_relay_and_comes_back_with_it_and_loses_nothing(
+    ours: Start, published: Start
+) -> None:
+    relay = await published(start=EARLY_HANDLERS, **OFTEN)
+    peers = [f"127.0.0.1:{relay.port}"]
+    one, other = await ours(peers=peers, **PLAIN), await ours(peers=peers, **PLAIN)
+    await one.wait_peer(other, timeout_s=LONG_S)
+    await other.wait_peer(one, timeout_s=LONG_S)
+    await relay.kill()
+    await one.wait_peer_gone(other, timeout_s=3.0)
+    await other.wait_peer_gone(one, timeout_s=3.0)
+    await one.send_many(other.node_id, "n", 20)
+    await relay.start()
+    arrived = await other.wait_messages(20, timeout_s=LONG_S)
+    assert [message.text for message in arrived] == [f"n{number}" for number in range(20)]
+
+
+async def test_a_published_node_finds_what_native_nodes_behind_a_relay_of_ours_can_do(
+    ours: Start, published: Start
+) -> None:
+    relay = await ours(**PLAIN)
+    node = await ours(
+        allow_legacy=False, legacy_same_passphrase=False, capabilities=["llm:x"], **PLAIN
+    )
+    far = await published(**OFTEN)
+    await node.connect_to(relay)
+    await far.connect_to(relay)
+    async with asyncio.timeout(LONG_S):
+        while [node.node_id, "llm:x"] not in (await far.call("find", pattern="llm:*"))["found"]:
+            await asyncio.sleep(0.5)

@@ -144,6 +144,10 @@ class Program:
         """Return the online peers, as the agent shows them."""
         return {"peers": [dict(peer) for peer in self._agent.peers]}
 
+    def find(self, pattern: str) -> dict[str, Any]:
+        """Return node and capability for all that match, as the agent knows them."""
+        return {"found": [list(found) for found in self._agent.discover(pattern)]}
+
     def send(self, target: str, payload_b64: str, type: str, priority: str) -> dict[str, Any]:  # noqa: A002
         """Send one message through `send_sync`."""
         payload = base64.b64decode(payload_b64)

@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +104,24 @@ def cabled_hosts() -> Iterator[tuple[Host, Host]]:
             ip("-n", name, "link", "set", end, "up")
             hosts.append(Host(name, f"10.77.0.{number}", end))
         yield hosts[0], hosts[1]
+
+
+@contextmanager
+def hosts_in_line(count: int) -> Iterator[list[Host]]:
+    """Make so many namespaces, each with a cable to the next; none can see farther than that.
+
+    `address` and `device` of a host are those of its cable to the next one, who dials it there.
+    """
+    with ExitStack() as stack:
+        names = [stack.enter_context(namespace()) for _ in range(count)]
+        tag = secrets.token_hex(3)
+        hosts = []
+        for number, (name, following) in enumerate(pairwise(names), 1):
+            ends = [f"v{tag}{number}a", f"v{tag}{number}b"]
+            ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
+            for place, (owner, end) in enumerate(zip((name, following), ends, strict=True), 1):
+                ip("link", "set", end, "netns", owner)
+                ip("-n", owner, "addr", "add", f"10.77.{number}.{place}/24", "dev", end)
+                ip("-n", owner, "link", "set", end, "up")
+            hosts.append(Host(name, f"10.77.{number}.1", ends[0]))
+        yield [*hosts, Host(names[-1])]

@@ -17,6 +17,8 @@ INTERVAL_S: Final = 30.0
 """Between two announcements to a neighbour while nothing changes."""
 GAP_S: Final = 2.0
 """The least pause between two announcements to a neighbour: it takes 20 frames a second in all."""
+AGAIN_S: Final = (3.0, 8.0)
+"""Pauses after the first ones of a session: a published node that just started misses some."""
 MAX_WITHDRAWN: Final = 1024
 """Destinations that are told to be gone."""
 
@@ -35,6 +37,8 @@ class Announcer:
         self._interval_s = interval_s
         self._last: dict[NodeId, float] = {}
         self._due: dict[NodeId, float] = {}
+        self._count: dict[NodeId, int] = {}
+        """How often each neighbour was told in this session."""
         self._told: set[NodeId] = set()
         self._withdrawn: dict[NodeId, float] = {}
         """What is gone, and until when we say so."""
@@ -48,11 +52,13 @@ class Announcer:
         """A published neighbour is there: it is told at once."""
         if self._mode is not MeshMode.OFF:
             self._due[neighbour] = now
+            self._count[neighbour] = 0
 
     def link_down(self, neighbour: NodeId) -> None:
         """A neighbour is gone."""
         self._due.pop(neighbour, None)
         self._last.pop(neighbour, None)
+        self._count.pop(neighbour, None)
 
     def changed(self, now: float) -> None:
         """Some route is new, worse, better or gone: all neighbours are told soon."""
@@ -65,8 +71,13 @@ class Announcer:
         neighbours = [neighbour for neighbour, due in self._due.items() if due <= now]
         for neighbour in neighbours:
             self._last[neighbour] = now
-            self._due[neighbour] = now + self._interval_s
+            self._due[neighbour] = now + self._pause_s(neighbour)
         return neighbours
+
+    def _pause_s(self, neighbour: NodeId) -> float:
+        count = self._count[neighbour]
+        self._count[neighbour] = count + 1
+        return min(self._interval_s, AGAIN_S[count] if count < len(AGAIN_S) else self._interval_s)
 
     def routes_for(
         self, neighbour: NodeId, table: RoutingTable, others: Mapping[NodeId, int], now: float

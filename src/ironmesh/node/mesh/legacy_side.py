@@ -13,6 +13,7 @@ from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mesh.bridge import Bridge, Tokens
 from ironmesh.node.mesh.legacy import LegacyMesh
 from ironmesh.node.mesh.legacy_keys import LegacyKeys
+from ironmesh.node.mesh.legacy_news import LegacyNews
 from ironmesh.node.mesh.legacy_ways import LegacyWays
 from ironmesh.node.mesh.reach import NativeReach, NativeRoutes
 from ironmesh.node.outgoing import MakeLive, Outgoing
@@ -118,6 +119,11 @@ class LegacySide:
             finish=finish,
             max_hops=config.max_hops,
         )
+        self._news: LegacyNews | None = None
+        if self._is_on and config.mesh_routing is MeshMode.RELAY:
+            self._news = LegacyNews(
+                identity.node_id, links=links, tokens=tokens, make_live=make_live, clock=clock
+            )
         self.mesh.use(self.bridge)
         ways.add(self.ways.find)
         ways.add(self.bridge.find)
@@ -138,6 +144,8 @@ class LegacySide:
         if not self._is_on:
             return
         self._tasks.spawn(self.mesh.run(), name="0.8 mesh")
+        if self._news is not None:
+            self._tasks.spawn(self._news.run(), name="0.8 capabilities")
         if self._tunnels is not None:
             self._tasks.spawn(self._tunnels.run(), name="tunnels")
 
@@ -161,6 +169,8 @@ class LegacySide:
         if self._is_on:
             self.mesh.link_down(peer)
             self.bridge.link_down(peer)
+            if self._news is not None:
+                self._news.link_down(peer)
             if self._tunnels is not None:
                 self._tunnels.link_down(peer)
 

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ironmesh.mesh.legacy.announcer import GAP_S, INTERVAL_S, Announcer
+from ironmesh.mesh.legacy.announcer import AGAIN_S, GAP_S, INTERVAL_S, Announcer
 from ironmesh.mesh.legacy.table import INFINITY, ROUTE_LIFE_S, RoutingTable
 from ironmesh.types import MeshMode, NodeId
 from ironmesh.wire.legacy.mesh import MAX_ROUTES, RouteEntry
@@ -69,6 +69,7 @@ def test_what_is_gone_is_said_for_as_long_as_others_would_believe_in_it() -> Non
     announcer, table = made()
     announcer.link_up(Q, 0.0)
     announcer.take_due(0.0)
+    announcer.take_due(AGAIN_S[0])
     announcer.routes_for(Q, table, {NATIVE: 2}, 0.0)
     announcer.withdraw(NATIVE, 10.0)
     assert announcer.next_timer == 10.0
@@ -86,9 +87,18 @@ def test_what_nobody_was_told_of_needs_no_withdrawal() -> None:
 
 def test_a_neighbour_is_told_at_once_then_regularly_and_soon_after_a_change() -> None:
     announcer, _table = made()
+    announcer.link_up(P, 0.0)
+    early = []
+    for _ in range(len(AGAIN_S) + 2):
+        due = announcer.next_timer
+        assert due is not None
+        assert announcer.take_due(due) == [P]
+        early.append(due)
+    assert early == [0.0, 3.0, 11.0, 11.0 + INTERVAL_S]
+    announcer.link_down(P)
     announcer.link_up(P, 5.0)
     assert announcer.take_due(5.0) == [P]
-    assert announcer.next_timer == 5.0 + INTERVAL_S
+    assert announcer.next_timer == 5.0 + AGAIN_S[0]
     announcer.changed(5.5)
     assert announcer.take_due(5.5) == []
     assert announcer.next_timer == 5.0 + GAP_S
