@@ -10,12 +10,11 @@ from typing import Final
 import click
 
 from ironmesh.cli.options import connect, node_options
-from ironmesh.cli.output import Column, print_json, print_table
+from ironmesh.cli.output import SHORT_ID, Column, print_json, print_table
 from ironmesh.control.client import ControlClient
 from ironmesh.control.mesh_views import NextHopView, RouteView
 
 WATCH_S: Final = 2.0
-SHORT_ID: Final = 8
 
 _COLUMNS: Final = (
     Column("NAME", is_flexible=True),

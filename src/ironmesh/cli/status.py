@@ -73,6 +73,8 @@ def _tell_stopped(error: NotRunningError, *, as_json: bool) -> int:
 
 def _row(peer: PeerView, now: float) -> list[Any]:
     state = "legacy" if is_legacy_marked(peer) else "online" if peer.is_online else "offline"
+    if peer.hops > 1:
+        state = f"{peer.hops} hops"
     return [
         peer.name,
         peer.node_id,

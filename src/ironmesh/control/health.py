@@ -91,11 +91,14 @@ def _discovery(state: NodeState) -> HealthLine:
 
 
 def _peers(peers: Sequence[PeerView]) -> HealthLine:
-    online = sum(peer.is_online for peer in peers)
-    if not peers:
+    direct = [peer for peer in peers if peer.hops == 1]
+    online = sum(peer.is_online for peer in direct)
+    if not direct:
         return HealthLine("peers", Level.WARN, "no peer was online since the start")
     level = Level.OK if online else Level.WARN
-    return HealthLine("peers", level, f"{online} of {len(peers)} peers online")
+    far = len(peers) - len(direct)
+    more = f", {far} more over other nodes" if far else ""
+    return HealthLine("peers", level, f"{online} of {len(direct)} peers online{more}")
 
 
 def _unverified(peers: Sequence[PeerView]) -> list[HealthLine]:

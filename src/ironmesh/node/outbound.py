@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from ironmesh.delivery.actions import DEFAULT_LIFETIME_S, Draft
 from ironmesh.errors import MessageTooLargeError, NoPathError, UnknownPeerError
+from ironmesh.mesh.names import meant
 from ironmesh.node.clock import Clock
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.outgoing import Outgoing
@@ -56,7 +57,7 @@ class MeshNames(Protocol):
     """What the mesh knows of nodes that this one never met."""
 
     def claimants(self, name: str) -> list[NodeId]:
-        """Return the nodes that give themselves this name and can be reached."""
+        """Return the nodes that give themselves this name: those that can be reached, else all."""
         ...
 
     async def find_soon(self, destination: NodeId, timeout_s: float) -> None:
@@ -159,6 +160,7 @@ class Outbound:
         """Return the node id that a name or id means.
 
         Raises:
+            AmbiguousNameError: nobody is pinned by the name, and several nodes claim it.
             UnknownPeerError: with the names that are online.
         """
         if target == self._own_id:
@@ -179,15 +181,14 @@ class Outbound:
             raise UnknownPeerError(f"no peer is called {target!r}", online) from error
 
     def _claimant(self, name: str) -> NodeId | None:
-        """Return the only node in the mesh that gives itself this name, if there is one."""
+        """Return the only node in the mesh that gives itself this name, if there is one.
+
+        Raises:
+            AmbiguousNameError: there are several.
+        """
         claimants = self._mesh.claimants(name) if self._mesh is not None else []
-        claimants += self._behind_bridges(name)
-        if len(claimants) > 1:
-            raise UnknownPeerError(
-                f"{len(claimants)} nodes call themselves {name!r}: {', '.join(sorted(claimants))}",
-                "send to one of these ids, after comparing its fingerprint",
-            )
-        return claimants[0] if claimants else None
+        claimants = [*claimants, *self._behind_bridges(name)]
+        return meant(name, None, claimants).node_id if claimants else None
 
     def _checked(self, target: str, payload: bytes, msg_type: str) -> NodeId:
         link = self._links.get(NodeId(target))  # an id that is online needs no second look

@@ -1,4 +1,4 @@
-"""The two threads that an embedded node needs: one for its loop, one for blocking handlers."""
+"""The threads that an embedded node needs, for its loop and for handlers; and work in others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from ironmesh.errors import NotRunningError
@@ -241,3 +242,12 @@ def _settle(done: asyncio.Future[Outcome], outcome: Outcome) -> None:
 
 def _stopped() -> NotRunningError:
     return NotRunningError("the node has stopped", "call run() first")
+
+
+async def in_thread(work: Callable[..., T], *arguments: Any) -> T:
+    """Do blocking work in a thread; here, once the interpreter ends and begins no thread."""
+    try:
+        waiting = asyncio.get_running_loop().run_in_executor(None, partial(work, *arguments))
+    except RuntimeError:
+        return work(*arguments)
+    return await waiting

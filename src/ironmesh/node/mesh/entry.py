@@ -77,7 +77,7 @@ class MeshEntry:
             self.mesh.confirmed(destination)
 
     def claimants(self, name: str) -> list[NodeId]:
-        """Return the nodes that give themselves this name and can be reached."""
+        """Return the nodes that give themselves this name: those that can be reached, else all."""
         return [] if self.mesh is None else self.mesh.claimants(name)
 
     def capabilities(self, pattern: str) -> list[tuple[NodeId, str]]:

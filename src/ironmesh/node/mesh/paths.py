@@ -174,6 +174,8 @@ class Paths:
         self._patience: dict[NodeId, _Patience] = {}
         self._busy: OrderedDict[NodeId, Path] = OrderedDict()
         """Paths that have something to seal."""
+        self._unsealable: set[NodeId] = set()
+        """Destinations whose keys cannot be used, until something is known of them anew."""
         self._pumping: asyncio.Handle | None = None
         self._is_closed = False
 
@@ -184,7 +186,9 @@ class Paths:
         path = self._paths.get(destination)
         if path is not None:
             return path
-        if self._is_closed or self._guide.next_hop(destination, None) is None:
+        if self._is_closed or destination in self._unsealable:
+            return None
+        if self._guide.next_hop(destination, None) is None:
             return None
         if self._guide.keys(destination) is None:
             return None
@@ -194,9 +198,13 @@ class Paths:
 
     def refresh(self, destination: NodeId) -> None:
         """A route or a record changed: let messages wait, or go."""
+        self._unsealable.discard(destination)
         path = self._paths.get(destination)
         if path is not None and self._guide.next_hop(destination, None) is None:
             self.forget(destination)
+        elif path is not None and len(path.queue):
+            self._busy[destination] = path
+            self.wake()
         if self._is_sending(destination):
             self._way_changed(destination)
 
@@ -338,28 +346,29 @@ class Paths:
         self._pumping = None
         while self._busy and self._sender.has_own_room:
             destination, path = self._busy.popitem(last=False)
-            self._write_some(path)
-            if len(path.queue) and path.is_usable and self._paths.get(destination) is path:
+            if self._write_some(path) and len(path.queue) and path.is_usable:
                 self._busy[destination] = path
 
-    def _write_some(self, path: Path) -> None:
+    def _write_some(self, path: Path) -> bool:
+        """Seal what fits one batch; False if the path waits until something is known anew."""
         destination = path.destination
         keys, hop = self._guide.keys(destination), self._next_hop(destination)
         if keys is None or hop is None:
-            self.refresh(destination)
-            return
+            return False
         path.last_hop = hop
         piece = path.queue.take_piece()
         batch = [] if piece is not None else path.queue.take_batch(BATCH_MESSAGES)
         written = self._writers[destination].write(batch, piece)
         if not all(self._seal(destination, one, keys, hop) for one in written):
+            self._unsealable.add(destination)
             self.forget(destination)
             self._way_changed(destination)
-            return
+            return False
         if piece is not None and piece.is_last:
             batch = [piece.message]
         if batch:
             self._written(batch)
+        return True
 
     def send_content(self, destination: NodeId, content: bytes) -> None:
         """Send the content of one parcel that belongs to no stream, if there is a way."""

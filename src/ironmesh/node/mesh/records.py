@@ -20,6 +20,7 @@ from ironmesh.mesh.sequence import OwnSequence
 from ironmesh.node.clock import Clock
 from ironmesh.node.journal import Journal
 from ironmesh.node.mesh.neighbours import Tell
+from ironmesh.node.threads import in_thread
 from ironmesh.observe.counters import Counters
 from ironmesh.session.parcels.prekeys import Prekeys, PrekeyStateError
 from ironmesh.session.parcels.sealing import DestinationKeys
@@ -129,9 +130,9 @@ class Records:
 
     async def _load(self) -> None:
         try:
-            last = await asyncio.to_thread(self._state.load_sequence)
+            last = await in_thread(self._state.load_sequence)
             self._sequence = OwnSequence(last)
-            kept = await asyncio.to_thread(self._state.load_prekeys)
+            kept = await in_thread(self._state.load_prekeys)
             if kept is not None:
                 self.prekeys = Prekeys.restore(kept, self._clock.now())
         except (StoreError, PrekeyStateError) as error:
@@ -177,7 +178,7 @@ class Records:
         record_time = self._record_clock.time(self._clock.now())
         sequence, to_save = self._sequence.next(record_time)
         if to_save is not None:
-            await asyncio.to_thread(self._state.save_sequence, to_save)
+            await in_thread(self._state.save_sequence, to_save)
         expiry_s = int(record_time + RECORD_LIFE_S)
         record_hash = sha256(self._body).digest()
         self._listener.own_beacon(make_beacon(self._identity, sequence, expiry_s, record_hash))
@@ -186,7 +187,7 @@ class Records:
         """Make the record anew, with keys that are not too old."""
         now = self._clock.now()
         if self.prekeys.renew(now, self._random):
-            await asyncio.to_thread(self._state.save_prekeys, self.prekeys.state(now))
+            await in_thread(self._state.save_prekeys, self.prekeys.state(now))
             self.prekeys.saved()
         current = self.prekeys.current
         assert current is not None

@@ -33,6 +33,7 @@ from ironmesh.node.mesh.routing import Routing
 from ironmesh.node.mesh.tracer import TracedHop, Tracer
 from ironmesh.node.outgoing import Outgoing
 from ironmesh.node.supervisor import TaskSupervisor
+from ironmesh.node.threads import in_thread
 from ironmesh.observe.counters import Counters
 from ironmesh.session.parcels.sealing import DestinationKeys
 from ironmesh.store.mesh_state import MeshState
@@ -173,7 +174,7 @@ class Mesh:
 
     async def _remember(self) -> None:
         try:
-            kept = await asyncio.to_thread(self._state.load_routes)
+            kept = await in_thread(self._state.load_routes)
             known = [] if kept is None else decode_snapshot(kept)
         except (StoreError, RemoteProtocolError) as error:
             _log.warning("the routes of the last run are not used: %s", error)
@@ -190,7 +191,7 @@ class Mesh:
 
     async def flush(self) -> None:
         """Write what is remembered of routes."""
-        await asyncio.to_thread(self._save_routes, encode_snapshot(self._router.snapshot()))
+        await in_thread(self._save_routes, encode_snapshot(self._router.snapshot()))
 
     def _save_routes(self, routes: bytes) -> None:
         try:
@@ -304,8 +305,9 @@ class Mesh:
         return self._records.name_of(node_id) or ""
 
     def claimants(self, name: str) -> list[NodeId]:
-        """Return the nodes that give themselves this name and can be reached."""
-        return [one for one in self._records.claimants(name) if self._router.next_hops(one)]
+        """Return the nodes that give themselves this name: those that can be reached, else all."""
+        known = self._records.claimants(name)
+        return [one for one in known if self._router.next_hops(one)] or known
 
     def capabilities(self, pattern: str) -> list[tuple[NodeId, str]]:
         """Return node and capability of others that match, of those that can be reached."""
@@ -324,11 +326,11 @@ class Mesh:
 
     def next_hop(self, destination: NodeId, avoid: NodeId | None) -> NodeId | None:
         """Return the neighbour to hand a parcel to; `avoid` only if there is no other."""
-        if avoid is not None:
-            other = self._next_hop(destination, avoid)
-            if other is not None:
-                return other
-        return self._next_hop(destination, None)
+        return (
+            (None if avoid is None else self._next_hop(destination, avoid))
+            or self._next_hop(destination, None)
+            or self.next_native_hop(destination)
+        )
 
     def hops(self, destination: NodeId) -> int:
         """Return the distance in hops, as far as it is known."""
@@ -348,8 +350,11 @@ class Mesh:
 
     def route_found(self, destination: NodeId) -> None:
         """A destination can be reached."""
-        route = self._routing.route(destination)
+        route, beacon = self._routing.route(destination), self._routing.beacon(destination)
         hops = 0 if route is None else route.hops
+        if route is not None and beacon is not None:
+            # One of the last run is no news for the router; its record has to be asked for.
+            self._records.heard(beacon, route.next_hops[0].peer)
         self._books.events.publish(RouteFound(destination, self.name_of(destination), hops))
         self._way_changed(destination)
 
