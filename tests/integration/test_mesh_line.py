@@ -169,7 +169,7 @@ async def test_where_the_mesh_is_off_only_direct_peers_are_reached(nodes: Nodes)
     assert b.node.mesh is None
     with pytest.raises(UnknownPeerError):
         await a.node.send("node-c", b"no")
-    await b.seen.until(lambda: b.node.counters.snapshot().get("ignored.mesh", 0) > 0)
+    await eventually(lambda: b.node.counters.snapshot().get("ignored.mesh", 0) > 0)
 
 
 async def test_a_direct_link_takes_over_from_a_path_and_back(nodes: Nodes) -> None:
