@@ -75,7 +75,7 @@ class Case:
     scene: str
     expected: Expected
     watched: str = ""
-    """The property that must fail; empty = all of them, none of which may."""
+    """The property in question; empty = all of them."""
     without: str = ""
     powers: tuple[str, ...] = ()
 
@@ -84,7 +84,7 @@ class Case:
         """What sets it apart, for people."""
         who = " ".join((self.scene, *self.powers)).lower()
         what = {
-            Expected.HOLDS: "all hold",
+            Expected.HOLDS: f"{self.watched} holds" if self.watched else "all hold",
             Expected.BROKEN: f"{self.watched} breaks",
             Expected.REACHED: f"{self.watched} is refuted",
         }[self.expected]
@@ -133,8 +133,9 @@ CASES: Final = (
     _holds(_H, "CROSSING", _IN, without="NO_ROLE"),
     _holds(_H, "CROSSING", _IN, without="NO_REFLECTED"),
     _holds(_H, "RESUMPTION", without="NO_REFLECTED"),
-    # Two pins do without the mark; one does not, as is seen below.
+    # Two pins do without the mark; one does not, as is seen below. The mark does without pins.
     _holds(_N, "NATIVE_TWO_PINS", without="NO_MARK"),
+    Case(_N, "NATIVE", Expected.HOLDS, "DOWNGRADE", "NO_PIN"),
     _reached(_H, "PAIR", "NEVER_DONE"),
     _reached(_H, "OFFER", "NEVER_DONE"),
     _reached(_H, "BOTH", "NEVER_DONE"),
