@@ -34,7 +34,10 @@ SPARE_S: Final = 4.0
 FAREWELL_S: Final = 1.0
 """How long a peer has to answer our goodbye with its own."""
 
-
+COMPANY_S: Final = 0.001
+"""How long what can wait waits for something to go with: a record of its own costs more than it."""
+MAX_WAITING: Final = 16
+"""With so many messages nothing waits any more."""
 DEAF_S: Final = 1.0
 """A handler that holds the reader up for longer is slow."""
 
@@ -119,6 +122,7 @@ class Link:
         self._pacer = Pacer(channel.link.frames_per_second, channel.link.frame_burst, now.mono)
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._company: asyncio.TimerHandle | None = None
         self._opening = opening
         self._delivering_since: float | None = None
         self._deaf_until = now.mono
@@ -202,10 +206,18 @@ class Link:
 
     # --- What others do ----------------------------------------------------------------------
 
-    def enqueue(self, messages: Sequence[Message]) -> None:
-        """Queue messages; the writer takes the most urgent first."""
+    def enqueue(self, messages: Sequence[Message], *, can_wait: bool = False) -> None:
+        """Queue messages; the writer takes the most urgent first.
+
+        Args:
+            can_wait: for `COMPANY_S`, so that others go in the same record.
+        """
         self._queue.put(messages)
-        self._wake.set()
+        if not can_wait or len(self._queue) > MAX_WAITING:
+            self._wake.set()
+        elif self._company is None and not self._wake.is_set():
+            loop = asyncio.get_running_loop()
+            self._company = loop.call_later(COMPANY_S, self._wake.set)
 
     async def wait_for_room(self) -> None:
         """Return once the queue is below its high-water mark, or the link is over."""
@@ -309,6 +321,7 @@ class Link:
                 with contextlib.suppress(asyncio.CancelledError):
                     await writer
             finally:
+                self._stop_waiting()
                 if self._timer is not None:
                     self._timer.cancel()
                 self._channel.close(self._reason, self._clock.now())
@@ -410,6 +423,7 @@ class Link:
             while not self._is_over():
                 await self._wake.wait()
                 self._wake.clear()
+                self._stop_waiting()
                 self._run_timers()
                 await self._drain()
                 self._arm_timer()
@@ -419,6 +433,11 @@ class Link:
             self._reason = self._reason or str(error)
         finally:
             await self._connection.close()
+
+    def _stop_waiting(self) -> None:
+        if self._company is not None:
+            self._company.cancel()
+            self._company = None
 
     def _is_over(self) -> bool:
         """Tell whether nothing is left to be written and nothing more is awaited."""

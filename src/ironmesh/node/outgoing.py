@@ -224,7 +224,8 @@ class Outgoing:
                 [
                     self._make_live(peer, MessageType.ACK, payload, MessagePriority.CRITICAL)
                     for payload in map(encode, share_out(items))
-                ]
+                ],
+                can_wait=True,
             )
 
     # --- Doing what the outbox says ----------------------------------------------------------

@@ -36,8 +36,12 @@ class Way(Protocol):
         """Return once there is room, or the way is over."""
         ...
 
-    def enqueue(self, messages: Sequence[Message]) -> None:
-        """Queue messages; whoever writes them reports that to `Outgoing.written`."""
+    def enqueue(self, messages: Sequence[Message], *, can_wait: bool = False) -> None:
+        """Queue messages; whoever writes them reports that to `Outgoing.written`.
+
+        Args:
+            can_wait: for a moment, for others to go with.
+        """
         ...
 
 

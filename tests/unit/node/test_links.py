@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from tests.support.announcements import native_peer
@@ -13,7 +13,8 @@ from ironmesh.node.entrance import Dialled
 from ironmesh.node.events import PeerOffline, PeerOnline
 from ironmesh.node.link import SPARE_S, LinkState
 from ironmesh.node.wires import SUBPROTOCOLS
-from ironmesh.types import MeshMode
+from ironmesh.session.interface import Piece
+from ironmesh.types import Instant, MeshMode, Message, Unit
 
 Place = Callable[[], MemoryTransport]
 Pair = tuple[Live, Live]
@@ -196,3 +197,43 @@ async def test_a_peer_is_told_again_what_this_node_can_do_after_a_reconnect(
     await eventually(lambda: bob.node.capabilities.find("llm:*") == [(alice.id, "llm:llama3")])
     again = await nodes.again(bob)
     await eventually(lambda: again.node.capabilities.find("llm:*") == [(alice.id, "llm:llama3")])
+
+
+def records_of(live: Live, other: Live, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return how many messages each record of a link gets from now on."""
+    channel, sizes = live.link(other)._channel, []
+    seal = channel.seal
+
+    def seal_and_count(
+        messages: Sequence[Message], now: Instant, piece: Piece | None
+    ) -> list[Unit]:
+        if messages:
+            sizes.append(len(messages))
+        return seal(messages, now, piece)
+
+    monkeypatch.setattr(channel, "seal", seal_and_count)
+    return sizes
+
+
+async def test_what_can_wait_goes_in_the_record_of_what_follows(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = pair
+    sizes = records_of(alice, bob, monkeypatch)
+    make = alice.node._running().post.outbound._live.make
+    alice.link(bob).enqueue([make(bob.id, "MSG", b"first")], can_wait=True)
+    await asyncio.sleep(0)
+    burst(alice, bob, 1)
+    assert await bob.has_received(2) == ["first", "0"]
+    assert sizes == [2]
+
+
+async def test_what_can_wait_goes_alone_when_nothing_follows(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = pair
+    sizes = records_of(alice, bob, monkeypatch)
+    make = alice.node._running().post.outbound._live.make
+    alice.link(bob).enqueue([make(bob.id, "MSG", b"alone")], can_wait=True)
+    assert await bob.has_received(1) == ["alone"]
+    assert sizes == [1]

@@ -37,7 +37,7 @@ class FakeLink:
     def __init__(self) -> None:
         self.messages: list[Message] = []
 
-    def enqueue(self, messages: list[Message]) -> None:
+    def enqueue(self, messages: list[Message], *, can_wait: bool = False) -> None:
         self.messages += messages
 
 

@@ -73,7 +73,12 @@ class BridgeWay:
     async def wait_for_room(self) -> None:
         """Return at once: what waits, waits in the outbox."""
 
-    def enqueue(self, messages: Sequence[Message]) -> None:
+    def enqueue(
+        self,
+        messages: Sequence[Message],
+        *,
+        can_wait: bool = False,  # noqa: ARG002 - nothing waits here
+    ) -> None:
         """Hand messages to the bridge, in order."""
         self._tasks.spawn(self._hand_over(tuple(messages)), name="to a bridge")
 

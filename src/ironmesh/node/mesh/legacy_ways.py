@@ -61,9 +61,10 @@ class LegacyWay:
         """Return once there is room, or the link is over."""
         await self.link.wait_for_room()
 
-    def enqueue(self, messages: Sequence[Message]) -> None:
+    def enqueue(self, messages: Sequence[Message], *, can_wait: bool = False) -> None:
         """Queue messages."""
-        self.link.enqueue([self._transit(message) for message in messages])
+        transits = [self._transit(message) for message in messages]
+        self.link.enqueue(transits, can_wait=can_wait)
 
     def _transit(self, message: Message) -> Transit:
         if message.type == BRIDGED:

@@ -99,7 +99,12 @@ class Path:
         """Return once there is room, or the path is over."""
         await self.queue.wait_for_room()
 
-    def enqueue(self, messages: Sequence[Message]) -> None:
+    def enqueue(
+        self,
+        messages: Sequence[Message],
+        *,
+        can_wait: bool = False,  # noqa: ARG002 - nothing waits here
+    ) -> None:
         """Queue messages; they are sealed when a link has room for them."""
         if not self.is_usable:
             return
