@@ -13,9 +13,11 @@ from typing import Final
 from ironmesh.delivery.records import Snapshot, StoreOp
 from ironmesh.errors import StoreDamagedError, StoreError
 from ironmesh.store.database.faults import is_sync_failure, translated
+from ironmesh.store.database.inbox_rows import InboxRows
 from ironmesh.store.database.journal import Notes
-from ironmesh.store.database.loading import load_snapshot, outbox_payload, read_salts
+from ironmesh.store.database.loading import load_snapshot, read_salts
 from ironmesh.store.database.opening import open_database
+from ironmesh.store.database.outbox_rows import OutboxRows, Payloads
 from ironmesh.store.database.plan import Plan
 from ironmesh.store.database.pruning import Pruning
 from ironmesh.store.database.rows import split_id
@@ -53,13 +55,15 @@ class Engine:
             raise
         self._epochs = Epochs(self._connection, self._sealer)
         self._sources = Sources(self._connection, self._sealer)
+        self._outbox = OutboxRows(self._connection, self._sealer)
+        self._inbox = InboxRows(self._connection, self._sealer)
         self._pruning = Pruning(self._connection)
 
     def load(self, notes: Notes) -> Snapshot:
         """Bring what the journal says into the database, and return what is there."""
         try:
             with _transaction(self._connection):
-                _apply_notes(self._connection, notes)
+                self._apply_notes(notes)
             return load_snapshot(self._connection, self._sealer)
         except sqlite3.Error as error:
             raise translated(error, self._path) from error
@@ -76,7 +80,8 @@ class Engine:
     def payloads(self, ids: Sequence[tuple[NodeId, MessageId]]) -> list[bytes | None]:
         """Return the payloads of messages of ours."""
         try:
-            return [self._payload(destination, message_id) for destination, message_id in ids]
+            payloads = Payloads(self._connection, self._sealer)
+            return [self._payload(payloads, destination, one) for destination, one in ids]
         except sqlite3.Error as error:
             raise translated(error, self._path) from error
 
@@ -105,7 +110,15 @@ class Engine:
     def _commit(self, batches: Sequence[Sequence[StoreOp]]) -> StoreError | None:
         if self._broken is not None:
             return self._broken
-        plan = Plan(self._connection, self._sealer, self._epochs, self._sources, self._pruning)
+        plan = Plan(
+            self._connection,
+            self._sealer,
+            self._epochs,
+            self._sources,
+            self._outbox,
+            self._inbox,
+            self._pruning,
+        )
         try:
             with _transaction(self._connection):
                 plan.run(batches)
@@ -126,19 +139,21 @@ class Engine:
     def _drop(self) -> None:
         self._epochs.drop()
         self._sources.drop()
+        self._outbox.drop()
+        self._inbox.drop()
         self._pruning.drop()
 
-    def _payload(self, destination: NodeId, message_id: MessageId) -> bytes | None:
+    def _payload(
+        self, payloads: Payloads, destination: NodeId, message_id: MessageId
+    ) -> bytes | None:
         epoch_bytes, number = split_id(message_id)
         epoch = self._epochs.find(destination, epoch_bytes)
-        if epoch is None:
-            return None
-        found = self._connection.execute(
-            "SELECT head, payload FROM outbox WHERE epoch = ? AND number = ?", (epoch, number)
-        ).fetchone()
-        if found is None:
-            return None
-        return outbox_payload(epoch, number, found[0], found[1], self._sealer)
+        return None if epoch is None else payloads.find(epoch, number)
+
+    def _apply_notes(self, notes: Notes) -> None:
+        self._inbox.note(notes.completed, notes.running if notes.is_complete else ())
+        if not notes.is_complete:
+            self._connection.execute("UPDATE inbox SET redelivered = 1 WHERE handled IS NULL")
 
 
 def _start_opening(connection: sqlite3.Connection, data_key: Secret) -> Sealer:
@@ -165,20 +180,6 @@ def _check_key(connection: sqlite3.Connection, opener: Opener) -> None:
                 "the message store is sealed under another data key, or damaged",
                 "put back the key file that belongs to it, or move the folder of the store away",
             ) from error
-
-
-def _apply_notes(connection: sqlite3.Connection, notes: Notes) -> None:
-    connection.executemany(
-        "UPDATE inbox SET handled = arrived WHERE sequence = ? AND handled IS NULL",
-        [(sequence,) for sequence in notes.completed],
-    )
-    if notes.is_complete:
-        connection.executemany(
-            "UPDATE inbox SET redelivered = 1 WHERE sequence = ? AND handled IS NULL",
-            [(sequence,) for sequence in notes.running],
-        )
-    else:
-        connection.execute("UPDATE inbox SET redelivered = 1 WHERE handled IS NULL")
 
 
 def _broken(error: StoreError) -> StoreError:

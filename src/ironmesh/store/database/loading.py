@@ -14,21 +14,24 @@ from ironmesh.delivery.records import (
     Snapshot,
     SourceRecord,
 )
+from ironmesh.store.database.inbox_rows import read_arrived
+from ironmesh.store.database.outbox_rows import Content, open_run
 from ironmesh.store.database.rows import (
     EPOCH_BYTES,
+    PRIORITIES,
+    PRIORITY_NUMBERS,
     STATES,
     identity,
     node_id,
-    read_inbox_head,
     read_outbox_head,
 )
 from ironmesh.store.database.sealing import Opener
 from ironmesh.types import MessageId, NodeId
 
 OUTBOX_COLUMNS: Final = (
-    "epoch, number, state, attempts, accepted, lifetime, as_of, ended, size, reason, head"
+    "epoch, number, count, state, attempts, accepted, lifetime, as_of, ended, size, reason, head"
 )
-INBOX_COLUMNS: Final = "sequence, arrived, redelivered, head, payload"
+INBOX_COLUMNS: Final = "sequence, count, arrived, redelivered, head, payload"
 
 _NODE_BYTES: Final = 16
 
@@ -48,9 +51,9 @@ def load_snapshot(connection: sqlite3.Connection, opener: Opener) -> Snapshot:
         f"SELECT {INBOX_COLUMNS} FROM inbox WHERE handled IS NULL ORDER BY sequence"  # noqa: S608
     )
     return Snapshot(
-        outbox=tuple(outbox_row(values, epochs, opener) for values in live),
+        outbox=tuple(row for values in live for row in outbox_rows(values, epochs, opener)),
         epochs=tuple(_epoch_records(connection, epochs)),
-        unhandled=tuple(_inbox_row(values, opener) for values in unhandled),
+        unhandled=tuple(row for values in unhandled for row in _inbox_rows(values, opener)),
         sources=tuple(_sources(connection, opener)),
         foreign=tuple(_foreign(connection, opener).values()),
         next_sequence=next_sequence(connection),
@@ -71,55 +74,59 @@ def read_salts(connection: sqlite3.Connection) -> dict[int, bytes]:
 def next_sequence(connection: sqlite3.Connection) -> int:
     """Return the first sequence that no arrived message ever had."""
     query = (
-        "SELECT max(next_sequence, (SELECT coalesce(max(sequence), 0) + 1 FROM inbox)) FROM mark"
+        "SELECT max(next_sequence, coalesce((SELECT sequence + max(count, 1) FROM inbox"
+        " ORDER BY sequence DESC LIMIT 1), 1)) FROM mark"
     )
     return int(connection.execute(query).fetchone()[0])
 
 
-def outbox_row(
+def outbox_rows(
     values: tuple[Any, ...], epochs: dict[int, tuple[NodeId, bytes]], opener: Opener
-) -> OutboxRow:
-    """Return the row of `OUTBOX_COLUMNS`."""
-    row, number, state, attempts, accepted, lifetime, as_of, ended, size, reason, head = values
+) -> list[OutboxRow]:
+    """Return the messages of a row of `OUTBOX_COLUMNS`, in their order."""
+    row, number, count, state, attempts, accepted, lifetime, as_of, ended, size, reason, head = (
+        values
+    )
     destination, epoch = epochs[row]
-    opened = read_outbox_head(opener.open(b"o" + identity(row, number), head))
-    return OutboxRow(
-        id=MessageId(epoch + number),
-        destination=destination,
-        type=opened.type,
-        priority=opened.priority,
-        size_bytes=size,
-        accepted_wall=accepted,
-        lifetime_s=lifetime,
-        as_of_wall=as_of,
-        state=STATES[state],
-        attempts=attempts,
-        ended_wall=ended,
-        reason=opener.open(b"r" + identity(row, number), reason).decode() if reason else "",
-    )
+    first = int.from_bytes(number)
+    if count:
+        contents = open_run(opener, row, first, count, head)
+    else:
+        kind, priority = read_outbox_head(opener.open(b"o" + identity(row, number), head))
+        contents = [Content(kind, PRIORITY_NUMBERS[priority], size, b"")]
+    why = opener.open(b"r" + identity(row, number), reason).decode() if reason else ""
+    return [
+        OutboxRow(
+            id=MessageId(epoch + place.to_bytes(EPOCH_BYTES)),
+            destination=destination,
+            type=content.type,
+            priority=PRIORITIES[content.priority],
+            size_bytes=content.size_bytes,
+            accepted_wall=accepted,
+            lifetime_s=lifetime,
+            as_of_wall=as_of,
+            state=STATES[state],
+            attempts=attempts,
+            ended_wall=ended,
+            reason=why,
+        )
+        for place, content in enumerate(contents, first)
+    ]
 
 
-def outbox_payload(row: int, number: bytes, head: bytes, payload: bytes, opener: Opener) -> bytes:
-    """Return the payload of a message of ours, from the two sealed columns of its row."""
-    small = read_outbox_head(opener.open(b"o" + identity(row, number), head)).payload
-    return opener.open(b"p" + identity(row, number), payload) if small is None else small
-
-
-def _inbox_row(values: tuple[Any, ...], opener: Opener) -> InboxRow:
-    sequence, arrived, redelivered, sealed_head, payload = values
-    head = read_inbox_head(opener.open(b"i" + identity(sequence), sealed_head))
-    return InboxRow(
-        sequence=sequence,
-        message=head.with_payload(
-            opener.open(b"b" + identity(sequence), payload)
-            if head.payload is None
-            else head.payload
-        ),
-        via=head.via,
-        arrived_wall=arrived,
-        is_foreign=head.is_foreign,
-        is_redelivered=bool(redelivered),
-    )
+def _inbox_rows(values: tuple[Any, ...], opener: Opener) -> list[InboxRow]:
+    sequence, count, arrived_wall, redelivered, head, payload = values
+    return [
+        InboxRow(
+            sequence=one.sequence,
+            message=one.message,
+            via=one.via,
+            arrived_wall=arrived_wall,
+            is_foreign=one.is_foreign,
+            is_redelivered=bool(redelivered),
+        )
+        for one in read_arrived(opener, sequence, count, head, payload)
+    ]
 
 
 def _epoch_records(
@@ -134,14 +141,17 @@ def _epoch_records(
 def _sources(connection: sqlite3.Connection, opener: Opener) -> Iterator[SourceRecord]:
     sources = connection.execute("SELECT no, floor, used, sealed FROM source ORDER BY no")
     for row, floor, used, sealed in sources:
-        numbers = connection.execute(
-            "SELECT number FROM arrived WHERE source = ? AND number >= ? ORDER BY number",
-            (row, floor),
+        above = connection.execute(
+            "SELECT max(number, ?), coalesce(last, number) FROM arrived"
+            " WHERE source = ? AND coalesce(last, number) >= ?",
+            (floor, row, floor),
         )
+        borders = [(int.from_bytes(first), int.from_bytes(last)) for first, last in above]
+        numbers = {number for first, last in borders for number in range(first, last + 1)}
         yield SourceRecord(
             *_name(opener.open(b"s" + identity(row), sealed)),
             floor=int.from_bytes(floor),
-            numbers=tuple(int.from_bytes(number) for (number,) in numbers),
+            numbers=tuple(sorted(numbers)),
             used_wall=used,
         )
 

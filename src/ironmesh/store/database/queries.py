@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,15 +17,11 @@ from ironmesh.delivery.records import OutboxRow
 from ironmesh.errors import StoreError
 from ironmesh.store.database.entries import Direction, HistoryEntry, SentMessage
 from ironmesh.store.database.faults import translated
-from ironmesh.store.database.loading import (
-    OUTBOX_COLUMNS,
-    outbox_payload,
-    outbox_row,
-    read_epochs,
-    read_salts,
-)
+from ironmesh.store.database.inbox_rows import read_arrived
+from ironmesh.store.database.loading import OUTBOX_COLUMNS, outbox_rows, read_epochs, read_salts
 from ironmesh.store.database.opening import open_for_reading
-from ironmesh.store.database.rows import identity, read_inbox_head, split_id
+from ironmesh.store.database.outbox_rows import Payloads
+from ironmesh.store.database.rows import EPOCH_BYTES, split_id
 from ironmesh.store.database.sealing import Opener
 from ironmesh.types import MessageId, NodeId, Secret
 
@@ -80,7 +77,8 @@ class Reader:
             " ORDER BY seq LIMIT ?",
             (*values, min(limit, MAX_ROWS)),
         )
-        return [outbox_row(row, self._epochs, self._opener) for row in rows]
+        found = chain.from_iterable(outbox_rows(row, self._epochs, self._opener) for row in rows)
+        return [*islice(found, min(limit, MAX_ROWS))]
 
     def sent(self, message_id: MessageId) -> SentMessage | None:
         """Return a message of ours, ended or not; None if there is none of this id.
@@ -92,15 +90,19 @@ class Reader:
         for row, (_destination, epoch) in self._epochs.items():
             if epoch != wanted:
                 continue
-            found = self._connection.execute(
-                f"SELECT {OUTBOX_COLUMNS}, payload FROM outbox"  # noqa: S608
-                " WHERE epoch = ? AND number = ?",
-                (row, number),
-            ).fetchone()
-            if found is not None:
-                payload = outbox_payload(row, number, found[-2], found[-1], self._opener)
-                return SentMessage(outbox_row(found[:-1], self._epochs, self._opener), payload)
+            payload = Payloads(self._connection, self._opener).find(row, number)
+            if payload is not None:
+                return SentMessage(self._sent_row(row, number), payload)
         return None
+
+    def _sent_row(self, epoch: int, number: bytes) -> OutboxRow:
+        values = self._connection.execute(
+            f"SELECT {OUTBOX_COLUMNS} FROM outbox"  # noqa: S608
+            " WHERE epoch = ? AND number <= ? ORDER BY number DESC LIMIT 1",
+            (epoch, number),
+        ).fetchone()
+        place = int.from_bytes(number) - int.from_bytes(values[1])
+        return outbox_rows(values, self._epochs, self._opener)[place]
 
     def sent_like(self, beginning: str, limit: int) -> list[MessageId]:
         """Return ids of messages of ours, ended or not, that begin like this.
@@ -117,12 +119,23 @@ class Reader:
         found: list[MessageId] = []
         for row, (_destination, epoch) in self._epochs.items():
             if first <= epoch <= last:
-                numbers = self._connection.execute(
-                    "SELECT number FROM outbox WHERE epoch = ? AND number BETWEEN ? AND ? LIMIT ?",
-                    (row, low, high, limit - len(found)),
-                )
-                found += [MessageId(epoch + number) for (number,) in numbers]
+                numbers = self._numbers(row, low, high)
+                ids = (MessageId(epoch + number.to_bytes(EPOCH_BYTES)) for number in numbers)
+                found += islice(ids, limit - len(found))
         return found
+
+    def _numbers(self, epoch: int, low: bytes, high: bytes) -> Iterator[int]:
+        """Yield the numbers of our messages from `low` to `high`."""
+        rows = self._connection.execute(
+            "SELECT number, max(count, 1) FROM outbox WHERE epoch = :epoch AND number BETWEEN"
+            " coalesce((SELECT max(number) FROM outbox WHERE epoch = :epoch AND number <= :low),"
+            " :low) AND :high ORDER BY number",
+            {"epoch": epoch, "low": low, "high": high},
+        )
+        for first, count in rows:
+            begin = int.from_bytes(first)
+            least, most = max(begin, int.from_bytes(low)), int.from_bytes(high)
+            yield from range(least, min(begin + count - 1, most) + 1)
 
     def _sent(self, peer: NodeId | None, since_wall: float, limit: int) -> Iterator[HistoryEntry]:
         where, values = self._to(peer)
@@ -131,8 +144,10 @@ class Reader:
             " ORDER BY seq DESC LIMIT ?",
             (since_wall, *values, limit),
         )
-        for values in rows:
-            row = outbox_row(values, self._epochs, self._opener)
+        messages = (
+            row for values in rows for row in outbox_rows(values, self._epochs, self._opener)[::-1]
+        )
+        for row in islice(messages, limit):
             yield HistoryEntry(
                 direction=Direction.SENT,
                 id=row.id,
@@ -151,18 +166,22 @@ class Reader:
     ) -> Iterator[HistoryEntry]:
         where, values = (" AND peer = ?", (self._pseudonym(peer),)) if peer else ("", ())
         rows = self._connection.execute(
-            "SELECT sequence, arrived, handled, size, head FROM inbox"  # noqa: S608
+            "SELECT sequence, count, arrived, handled, size, head FROM inbox"  # noqa: S608
             f" WHERE arrived >= ?{where} ORDER BY sequence DESC LIMIT ?",
             (since_wall, *values, limit),
         )
-        for sequence, arrived, handled, size, sealed in rows:
-            head = read_inbox_head(self._opener.open(b"i" + identity(sequence), sealed))
+        messages = (
+            (one.message, arrived, handled, len(one.message.payload) if count else size)
+            for sequence, count, arrived, handled, size, head in rows
+            for one in read_arrived(self._opener, sequence, count, head, None)[::-1]
+        )
+        for message, arrived, handled, size in islice(messages, limit):
             yield HistoryEntry(
                 direction=Direction.RECEIVED,
-                id=head.id,
-                peer=head.source,
-                type=head.type,
-                priority=head.priority,
+                id=message.id,
+                peer=message.source,
+                type=message.type,
+                priority=message.priority,
                 size_bytes=size,
                 wall=arrived,
                 is_handled=handled is not None,

@@ -24,20 +24,14 @@ STATE_NUMBERS: Final = {
 }
 STATES: Final = {number: state for state, number in STATE_NUMBERS.items()}
 
-_PRIORITY_NUMBERS: Final = {
+PRIORITY_NUMBERS: Final = {
     MessagePriority.LOW: 0,
     MessagePriority.NORMAL: 1,
     MessagePriority.HIGH: 2,
     MessagePriority.CRITICAL: 3,
 }
-_PRIORITIES: Final = {number: priority for priority, number in _PRIORITY_NUMBERS.items()}
-SMALL_BYTES: Final = 1024
-"""Type and payload of at most so much lie in the head of the row: one seal costs less than two."""
-_WITH_PAYLOAD: Final = 0x80
-"""In the byte of the priority: a length and the type follow, then the payload."""
-
+PRIORITIES: Final = {number: priority for priority, number in PRIORITY_NUMBERS.items()}
 _INT: Final = struct.Struct(">q")
-_SIZE: Final = struct.Struct(">H")
 _INBOX: Final = struct.Struct(">16s16s16s16sB?Q")
 
 
@@ -75,49 +69,19 @@ def split_id(message_id: MessageId) -> tuple[bytes, bytes]:
     return message_id[:EPOCH_BYTES], message_id[EPOCH_BYTES:]
 
 
-class OutboxHead(NamedTuple):
-    """What is sealed with the head of a message of ours."""
-
-    type: str
-    priority: MessagePriority
-    payload: bytes | None
-    """None = it lies by itself."""
-
-
-def outbox_parts(
-    message_type: str, priority: MessagePriority, payload: bytes
-) -> tuple[bytes, bytes | None]:
-    """Encode what only the node itself may know of a message of ours.
-
-    Returns:
-        The head, and the payload unless that lies in the head.
-    """
-    if len(message_type) + len(payload) > SMALL_BYTES:
-        return bytes((_PRIORITY_NUMBERS[priority],)) + message_type.encode(), payload
-    return _small_outbox_head(message_type, priority) + payload, None
-
-
 @lru_cache(maxsize=256)
-def _small_outbox_head(message_type: str, priority: MessagePriority) -> bytes:
-    kind = message_type.encode()
-    return bytes((_PRIORITY_NUMBERS[priority] | _WITH_PAYLOAD,)) + _SIZE.pack(len(kind)) + kind
+def outbox_head(message_type: str, priority: MessagePriority) -> bytes:
+    """Encode what only the node itself may know of a message of ours."""
+    return bytes((PRIORITY_NUMBERS[priority],)) + message_type.encode()
 
 
-def read_outbox_head(head: bytes) -> OutboxHead:
-    """Decode the head of `outbox_parts`."""
-    kind, payload = _read_type(head[0], head[1:])
-    return OutboxHead(kind, _PRIORITIES[head[0] & ~_WITH_PAYLOAD], payload)
-
-
-def _read_type(first: int, rest: bytes) -> tuple[str, bytes | None]:
-    if not first & _WITH_PAYLOAD:
-        return rest.decode(), None
-    end = _SIZE.size + _SIZE.unpack_from(rest)[0]
-    return rest[_SIZE.size : end].decode(), rest[end:]
+def read_outbox_head(head: bytes) -> tuple[str, MessagePriority]:
+    """Decode `outbox_head`."""
+    return head[1:].decode(), PRIORITIES[head[0]]
 
 
 class InboxHead(NamedTuple):
-    """What is sealed with the head of an arrived message."""
+    """All of an arrived message that is sealed, but its payload."""
 
     id: MessageId
     source: NodeId
@@ -127,8 +91,6 @@ class InboxHead(NamedTuple):
     is_foreign: bool
     timestamp_ms: int
     type: str
-    payload: bytes | None
-    """None = it lies by itself."""
 
     def with_payload(self, payload: bytes) -> Message:
         """Return the message."""
@@ -143,48 +105,41 @@ class InboxHead(NamedTuple):
         )
 
 
-def inbox_parts(row: InboxRow) -> tuple[bytes, bytes | None]:
+def inbox_head(row: InboxRow) -> bytes:
     """Encode what only the node itself may know of an arrived message.
-
-    Returns:
-        The head, which begins with the id and the source, and the payload unless that lies in it.
 
     Raises:
         ValueError: an id is malformed.
         struct.error: a number is out of range.
     """
-    message, payload = row.message, row.message.payload
+    message = row.message
     split_id(message.id)
-    kind = message.type.encode()
-    is_small = len(kind) + len(payload) <= SMALL_BYTES
-    head = _INBOX.pack(
-        message.id,
-        node_bytes(message.source),
-        node_bytes(message.destination),
-        node_bytes(row.via),
-        _PRIORITY_NUMBERS[message.priority] | (_WITH_PAYLOAD if is_small else 0),
-        row.is_foreign,
-        message.timestamp_ms,
+    return (
+        _INBOX.pack(
+            message.id,
+            node_bytes(message.source),
+            node_bytes(message.destination),
+            node_bytes(row.via),
+            PRIORITY_NUMBERS[message.priority],
+            row.is_foreign,
+            message.timestamp_ms,
+        )
+        + message.type.encode()
     )
-    if is_small:
-        return b"".join((head, _SIZE.pack(len(kind)), kind, payload)), None
-    return head + kind, payload
 
 
 def read_inbox_head(head: bytes) -> InboxHead:
-    """Decode the head of `inbox_parts`."""
+    """Decode `inbox_head`."""
     message_id, source, destination, via, priority, is_foreign, timestamp_ms = _INBOX.unpack_from(
         head
     )
-    kind, payload = _read_type(priority, head[_INBOX.size :])
     return InboxHead(
         MessageId(message_id),
         node_id(source),
         node_id(destination),
         node_id(via),
-        _PRIORITIES[priority & ~_WITH_PAYLOAD],
+        PRIORITIES[priority],
         is_foreign,
         timestamp_ms,
-        kind,
-        payload,
+        head[_INBOX.size :].decode(),
     )

@@ -2,7 +2,8 @@
 
 In clear are numbers, times, sizes, states, counts, and keyed pseudonyms of nodes; all else is
 sealed. `epoch` is one numbering of ours toward one destination, `source` one numbering of another
-node toward us; a message is (epoch, number) or a sequence. `ended` and `handled` are NULL while a
+node toward us; a message is (epoch, number) or a sequence, and a row holds the messages from there
+on: see `outbox_rows` and `inbox_rows`. `ended` and `handled` are NULL while a
 row is live, so one index finds what is live, in order, and what is old enough to go.
 """
 
@@ -77,10 +78,15 @@ _FIRST: Final = (
     "CREATE INDEX foreign_id_arrived ON foreign_id (arrived)",
 )
 
-_SMALL_WITH_HEAD: Final = ()
-"""A small payload lies in the sealed head of its row, which older versions cannot read."""
+_RUNS: Final = (
+    # How many messages a row holds; 0 = one, whose payload is sealed by itself.
+    "ALTER TABLE outbox ADD COLUMN count INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE inbox ADD COLUMN count INTEGER NOT NULL DEFAULT 0",
+    # The numbers from `number` to `last`; NULL = that one only.
+    "ALTER TABLE arrived ADD COLUMN last BLOB",
+)
 
-MIGRATIONS: Final[tuple[Sequence[str], ...]] = (_FIRST, _SMALL_WITH_HEAD)
+MIGRATIONS: Final[tuple[Sequence[str], ...]] = (_FIRST, _RUNS)
 """The statements at index n bring version n to version n + 1; a new database has version 0."""
 
 

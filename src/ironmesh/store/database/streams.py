@@ -120,7 +120,7 @@ class Sources:
                 "UPDATE source SET floor = max(floor, ?) WHERE no = ?", floors
             )
             self._connection.executemany(
-                "DELETE FROM arrived WHERE number < ? AND source = ?", floors
+                "DELETE FROM arrived WHERE coalesce(last, number) < ? AND source = ?", floors
             )
             self._floors.clear()
 

@@ -22,7 +22,7 @@ from tests.support.stores import (
 from ironmesh.delivery.records import OutboxState, PutInbox, PutOutbox, UpdateOutbox
 from ironmesh.errors import StoreDamagedError, StoreError
 from ironmesh.store.database import DATABASE, JOURNAL, SqliteStore
-from ironmesh.store.database.rows import SMALL_BYTES
+from ironmesh.store.database.outbox_rows import SMALL_BYTES
 from ironmesh.store.database.sealing import Opener, Sealer
 from ironmesh.types import Secret
 

@@ -41,7 +41,7 @@ def opened(folder: Path) -> Engine:
 def test_each_slice_is_bounded_and_the_last_one_ends_the_chore(tmp_path: Path) -> None:
     engine = opened(tmp_path)
     numbers = range(1, COUNT + 1)
-    arrived = tuple(inbox_row(n, arrived_wall=WALL, is_foreign=True) for n in numbers)
+    arrived = tuple(inbox_row(n, arrived_wall=WALL - n, is_foreign=True) for n in numbers)
     batch = [put_outbox(*numbers), PutInbox(arrived), MarkHandled(tuple(numbers))]
     assert engine.apply([batch, [ended(number) for number in numbers]]) == [None, None]
     assert not engine.has_chores

@@ -39,7 +39,7 @@ from ironmesh.delivery.records import (
 )
 from ironmesh.errors import StoreError
 from ironmesh.store.database import SqliteStore
-from ironmesh.store.database.rows import SMALL_BYTES
+from ironmesh.store.database.outbox_rows import SMALL_BYTES
 from ironmesh.types import MessagePriority
 
 

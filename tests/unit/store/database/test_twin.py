@@ -51,6 +51,7 @@ class Maker:
         makers = [
             self.put_outbox,
             self.update,
+            self.update_many,
             self.put_inbox,
             self.mark,
             self.floor,
@@ -58,19 +59,24 @@ class Maker:
             self.prune,
             self.shift,
         ]
-        return [make() for make in self._draw(st.lists(st.sampled_from(makers), max_size=5))]
+        made = [make() for make in self._draw(st.lists(st.sampled_from(makers), max_size=5))]
+        return [one for some in made for one in (some if isinstance(some, list) else [some])]
 
     def put_outbox(self) -> StoreOp:
         rows = []
-        for _ in range(self._draw(st.integers(1, 3))):
+        destinations = self._draw(st.sampled_from([(BOB,), (CAROL,), NODES]))
+        wall = WALL + self._sent
+        for _ in range(self._draw(st.integers(1, 6))):
             self._sent += 1
             row = outbox_row(
                 self._sent,
-                destination=self._draw(st.sampled_from(NODES)),
+                destination=self._draw(st.sampled_from(destinations)),
                 epoch=EPOCHS[self._sent > 10],
+                accepted_wall=wall,
+                as_of_wall=wall,
                 type=self._draw(st.text(max_size=5)),
                 priority=self._draw(st.sampled_from(MessagePriority)),
-                reason=self._draw(st.sampled_from(["", "why"])),
+                reason=self._draw(st.sampled_from(["", "", "", "why"])),
             )
             self.ids.append((row.destination, row.id))
             rows.append((row, self._draw(st.binary(max_size=10))))
@@ -89,18 +95,29 @@ class Maker:
             attempts=self._draw(st.none() | st.integers(0, 9)),
         )
 
+    def update_many(self) -> list[StoreOp]:
+        begin = self._draw(st.integers(0, len(self.ids)))
+        state, wall = self._draw(st.sampled_from(OutboxState)), self._draw(WALLS)
+        return [
+            UpdateOutbox(one, destination, state, wall if state.is_end else None, "", 1)
+            for destination, one in self.ids[begin : begin + self._draw(st.integers(1, 6))]
+        ]
+
     def put_inbox(self) -> StoreOp:
         rows = []
-        for _ in range(self._draw(st.integers(1, 3))):
+        sources = self._draw(st.sampled_from([(BOB,), (CAROL,), NODES]))
+        wall, is_foreign = self._draw(WALLS), self._draw(st.booleans())
+        for _ in range(self._draw(st.integers(1, 6))):
             self._arrived += 1
             self._unhandled.append(self._arrived)
             row = inbox_row(
                 self._arrived,
-                source=self._draw(st.sampled_from(NODES)),
+                source=self._draw(st.sampled_from(sources)),
                 epoch=self._draw(st.sampled_from(EPOCHS)),
-                number=self._draw(st.integers(1, 12)),
-                arrived_wall=self._draw(WALLS),
-                is_foreign=self._draw(st.booleans()),
+                # The inbox takes no id of a published node twice while it is remembered.
+                number=100 + self._arrived if is_foreign else self._draw(st.integers(1, 12)),
+                arrived_wall=wall,
+                is_foreign=is_foreign,
             )
             rows.append(row)
         return PutInbox(tuple(rows))
