@@ -17,7 +17,14 @@ from tests.support.stores import (
     outbox_row,
 )
 
-from ironmesh.delivery.records import MarkHandled, OutboxState, PutInbox, PutOutbox, UpdateOutbox
+from ironmesh.delivery.records import (
+    MarkHandled,
+    OutboxState,
+    PutInbox,
+    PutOutbox,
+    Snapshot,
+    UpdateOutbox,
+)
 from ironmesh.errors import StoreDamagedError
 from ironmesh.store.database import DATABASE, Direction, SqliteStore
 from ironmesh.store.database.outbox_rows import MAX_RUN_BYTES, MAX_RUN_MESSAGES, SMALL_BYTES
@@ -74,6 +81,14 @@ async def opened(folder: Path) -> SqliteStore:
     return store
 
 
+async def found(folder: Path) -> Snapshot:
+    """What the next start finds."""
+    store = SqliteStore(folder, DATA_KEY)
+    snapshot = await store.load()
+    await store.close()
+    return snapshot
+
+
 async def test_what_was_accepted_together_is_one_row(tmp_path: Path) -> None:
     store = await opened(tmp_path)
     sent = put(*range(1, 101))
@@ -82,7 +97,7 @@ async def test_what_was_accepted_together_is_one_row(tmp_path: Path) -> None:
     ids = [(BOB, message_id(number)) for number in (100, 1, 50, 101)]
     assert await store.payloads(ids) == [b"\0\0d", b"\0\0\1", b"\0\0" + b"2", None]
     await store.close()
-    snapshot = await SqliteStore(tmp_path, DATA_KEY).load()
+    snapshot = await found(tmp_path)
     assert snapshot.outbox == tuple(row for row, _payload in sent.rows)
 
 
@@ -166,7 +181,7 @@ async def test_only_the_message_whose_handler_ran_comes_again_marked(tmp_path: P
     for sequence in range(2, 8):
         store.note_started(sequence, after=sequence - 1)
     await store.close()
-    snapshot = await SqliteStore(tmp_path, DATA_KEY).load()
+    snapshot = await found(tmp_path)
     assert [row.sequence for row in snapshot.unhandled] == [*range(7, 21)]
     assert [row.sequence for row in snapshot.unhandled if row.is_redelivered] == [7]
     assert snapshot.unhandled[3].message == arrive(10).rows[0].message
@@ -179,7 +194,7 @@ async def test_numbers_that_arrived_are_remembered_above_the_floor(tmp_path: Pat
     await store.commit([PutInbox(tuple(arrived[:5]))])
     await store.commit([PutInbox(tuple(arrived[5:]))])
     await store.close()
-    (source,) = (await SqliteStore(tmp_path, DATA_KEY).load()).sources
+    (source,) = (await found(tmp_path)).sources
     assert (source.epoch, source.numbers) == (EPOCH, (1, 2, 3, 5, 6, 9))
 
 
@@ -206,6 +221,6 @@ async def test_nothing_of_a_run_that_was_refused_is_kept(tmp_path: Path) -> None
         await store.commit([put(1, 2), PutInbox((bad,)), PutInbox((inbox_row(2**70, number=2),))])
     await store.commit([put(3)])
     await store.close()
-    snapshot = await SqliteStore(tmp_path, DATA_KEY).load()
+    snapshot = await found(tmp_path)
     assert [row.id for row in snapshot.outbox] == [message_id(3)]
     assert snapshot.unhandled == ()
