@@ -155,8 +155,9 @@ class Entrance:
                 with suppress(ConnectionClosed):
                     await connection.send(machine.refuse(error.reason, self._clock.now()))
             code = machine.close_code
-        if error.reason is Refusal.DUPLICATE:
-            code = NORMAL_CLOSURE  # nobody is to blame
+        is_ours_to_choose = info.is_outgoing and bool(info.subprotocol) and who.claim is not None
+        if error.reason is Refusal.DUPLICATE or is_ours_to_choose:
+            code = NORMAL_CLOSURE  # the peer proved all that it had to: nobody is to blame
         await connection.close(code)
 
     def _count_failure(self, host: str) -> None:

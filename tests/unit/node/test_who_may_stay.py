@@ -116,6 +116,10 @@ async def test_whoever_is_not_listed_is_not_dialled(nodes: Nodes, place: Place) 
         await alice.node.connect(*carol.endpoint)
     await alice.refused(Refusal.NOT_ALLOWED)
     await eventually(lambda: not list(carol.node.links.all()), "no link at carol's end")
+    await carol.refused(Refusal.DUPLICATE)
+    assert [event.reason for event in carol.seen.of(PeerRefused)] == [Refusal.DUPLICATE], (
+        "carol proved what she had to: nobody tells her operator of a wrong passphrase"
+    )
 
 
 async def test_a_blocked_peer_is_refused(nodes: Nodes, place: Place) -> None:
