@@ -41,13 +41,15 @@ class HostileRelay:
         """Every frame for others, as it was opened here."""
         self.said: list[Message] = []
         """Every message for this relay."""
+        self.keys: dict[NodeId, bytes] = {}
+        """Keys of sources that are not its direct peers."""
         self.tamper: Tamper = lambda said: [said]
         self._tasks: list[asyncio.Task[None]] = []
 
     async def join(self, stack: AsyncExitStack, node: Live) -> None:
         """Open a session with a node."""
         peer = await stack.enter_async_context(mallory(node))
-        session = await peer.open_session(NAME, takes_transit=True)
+        session = await peer.open_session(NAME, takes_transit=True, known_keys=self.keys.get)
         self.sessions[node.id] = session
         self._tasks.append(asyncio.create_task(self._listen(session)))
         await node.seen.until(lambda: node.node.links.get(self.node_id) is not None, "mallory")
