@@ -34,7 +34,7 @@ class Mutation:
     """A check, taken out."""
 
     row: str
-    """Of the table of attacks in docs/security.md."""
+    """Of the table of attacks in docs/security.md; BAD: of its bad input."""
     file: str
     """Below src/ironmesh."""
     old: str
@@ -345,6 +345,34 @@ MUTATIONS = (
         "        if self._tokens < 1:\n",
         "        if self._tokens < -1e9:\n",
         "a15_a_flood_of_pings",
+    ),
+    Mutation(
+        "BAD",
+        "wire/native/messages.py",
+        "            elif data[at] in SKIPPED:\n",
+        "            elif data[at] in ():\n",
+        "bad_input_a_type",
+    ),
+    Mutation(
+        "BAD",
+        "wire/native/messages.py",
+        "    if flags & ~PRIORITY_BITS:\n        raise _flags(flags)\n    return Head(kind, flags, NO_ID, 0)",
+        "    return Head(kind, flags & PRIORITY_BITS, NO_ID, 0)",
+        "bad_input_what",
+    ),
+    Mutation(
+        "BAD",
+        "wire/native/records.py",
+        '        raise RemoteProtocolError(Refusal.PROTOCOL, "a record with unknown flags")\n',
+        "        pass\n",
+        "bad_input_an_unknown_flag",
+    ),
+    Mutation(
+        "BAD",
+        "delivery/lane.py",
+        "while count < self._limits.window_messages and size_bytes",
+        "while count >= 0 and size_bytes",
+        "bad_input_who_never",
     ),
 )
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.certificates import make_certificate
 from tests.support.nodes import Nodes, running_nodes
 from tests.support.outer import OUTER
+from tests.support.siege import Siege, besieged
 
 from ironmesh.transport.tls import server_context
 
@@ -35,3 +37,18 @@ def outer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         nodes, attackers = request.getfixturevalue("certificates")
         monkeypatch.setattr(OUTER, "nodes", nodes)
         monkeypatch.setattr(OUTER, "attackers", attackers)
+
+
+@pytest.fixture
+async def siege(nodes: Nodes) -> AsyncIterator[Siege]:
+    """Alice talks with bob all the time; at the end nothing of it may lack, or have been cut."""
+    async with besieged(nodes) as under_attack:
+        yield under_attack
+
+
+@pytest.fixture
+def traced() -> Iterator[None]:
+    """Count memory."""
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import gzip
 import os
 import resource
 import socket
 import tracemalloc
-from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, suppress
 
 import pytest
 from tests.support import legacy
-from tests.support.attacker import CLOCK, NEGOTIATED, PLAIN, dialling, message, party
+from tests.support.attacker import CLOCK, NEGOTIATED, dialling, message, party
 from tests.support.mallory import mallory, tcp
-from tests.support.nodes import LEGACY, Live, Nodes, eventually
+from tests.support.nodes import eventually
+from tests.support.siege import Siege, grown
 from websockets.exceptions import ConnectionClosed
 
 from ironmesh.crypto import sodium
-from ironmesh.node.events import PeerOffline, PeerOnline
+from ironmesh.node.events import PeerOffline
 from ironmesh.session.native import limits, responder
 from ironmesh.session.native.initiator import InitiatorHandshake
 from ironmesh.types import Refusal
@@ -36,73 +35,6 @@ HALF_OPEN = 600
 """Both ends are in one process here; `test_a15_half_open.py` has the 10,000. Fewer, if the limit of
 open files is lower."""
 PLACES = 256
-
-
-class Siege:
-    """Bob under attack, and alice who talks with him meanwhile."""
-
-    def __init__(self, alice: Live, bob: Live) -> None:
-        self.alice = alice
-        self.bob = bob
-        self.sent = 0
-        self.is_over = False
-
-    async def talk(self) -> None:
-        """Send until it is over."""
-        while not self.is_over:
-            await self.alice.node.send("bob", b"%d" % self.sent)
-            self.sent += 1
-            await asyncio.sleep(0.01)
-
-    @property
-    def half_open(self) -> int:
-        return self.bob.node._running().gate.half_open
-
-    @property
-    def talked(self) -> list[str]:
-        return [
-            event.message.payload.decode()
-            for event in self.bob.received
-            if event.message.source == self.alice.known_id
-        ]
-
-
-@pytest.fixture
-async def siege(nodes: Nodes) -> AsyncIterator[Siege]:
-    """Alice talks with bob all the time; at the end nothing of it may lack, or have been cut."""
-    alice = await nodes.start("alice", **PLAIN)
-    bob = await nodes.start("bob", **PLAIN, **LEGACY)
-    await alice.dial(bob)
-    under_attack = Siege(alice, bob)
-    talk = asyncio.create_task(under_attack.talk())
-    await eventually(lambda: bool(under_attack.talked))
-    before = len(under_attack.talked)
-    try:
-        yield under_attack
-        await eventually(lambda: len(under_attack.talked) > before + 3, "alice is served")
-    finally:
-        under_attack.is_over = True
-        await talk
-    await eventually(lambda: len(under_attack.talked) >= under_attack.sent, "the honest talk")
-    assert under_attack.talked == [str(number) for number in range(under_attack.sent)]
-    assert [event for event in bob.flaps() if event.node_id == alice.id] == [
-        bob.seen.of(PeerOnline)[0]
-    ]
-    await eventually(lambda: under_attack.half_open == 0, "nobody half open")
-
-
-def grown() -> int:
-    """Return how many traced bytes are in use."""
-    gc.collect()
-    return tracemalloc.get_traced_memory()[0]
-
-
-@pytest.fixture
-def traced() -> Iterator[None]:
-    """Count memory."""
-    tracemalloc.start()
-    yield
-    tracemalloc.stop()
 
 
 # --- Before a session ----------------------------------------------------------------------------

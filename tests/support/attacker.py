@@ -71,7 +71,7 @@ def party(
 def message(sender: NativeSettings, receiver: NodeId, payload: bytes, **changes: Any) -> Message:
     """Return a message of an insider."""
     values: dict[str, Any] = {
-        "id": MessageId(os.urandom(16)),
+        "id": MessageId(os.urandom(8) + bytes(1) + os.urandom(7)),
         "type": "MSG",
         "payload": payload,
         "source": sender.identity.node_id,

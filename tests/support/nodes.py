@@ -50,20 +50,25 @@ E = TypeVar("E")
 
 
 class MovableClock:
-    """The machine's clocks; a test moves the monotonic one on. Peers still agree on the time."""
+    """The machine's clocks; a test moves the monotonic one on, or sets the other one."""
 
     def __init__(self) -> None:
         self._system = SystemClock()
         self._ahead_s = 0.0
+        self._wall_ahead_s = 0.0
 
     def now(self) -> Instant:
         """Return this moment, as far ahead as the test wants."""
         now = self._system.now()
-        return Instant(now.mono + self._ahead_s, now.wall)
+        return Instant(now.mono + self._ahead_s, now.wall + self._wall_ahead_s)
 
     def advance(self, seconds: float) -> None:
         """Let time pass at once."""
         self._ahead_s += seconds
+
+    def set_wall(self, ahead_s: float) -> None:
+        """Set the wall clock, as an operator does; the monotonic one goes on."""
+        self._wall_ahead_s = ahead_s
 
 
 class Recorder:
