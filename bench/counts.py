@@ -27,7 +27,7 @@ class Counts:
     enqueued: int = 4000
     limited: int = 200
     """Messages of a burst to a node that drops what comes too fast."""
-    resumed: int = 10
+    resumed: int = 5
     """Sessions that are resumed, one after the other."""
     handshakes: int = 60
     """Handshakes of the bare state machines."""

@@ -147,6 +147,10 @@ class NodeProcess:
         """Return its CPU seconds so far."""
         return float(self.ask("usage")["cpu_s"])
 
+    def agent_cpu_s(self) -> float:
+        """Return the CPU seconds so far of all threads but the one that obeys."""
+        return float(self.ask("usage")["agent_cpu_s"])
+
     def kill(self) -> None:
         """End the process at once."""
         self._process.kill()

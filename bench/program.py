@@ -19,6 +19,10 @@ BORN = time.monotonic()
 PEER_POLL_S = 0.02
 PROGRESS_POLL_S = 0.05
 SETTLE_S = 120.0
+GOODBYE_S = 0.05
+"""What the end of a session still does is done by then; nobody dials again so soon."""
+GREETING_S = 0.1
+"""What a new session still does is done by then."""
 LAST_RECEIPTS = 64
 SAMPLER_SWITCH_S = 0.0001
 PING_TYPE = "REQ"
@@ -62,7 +66,7 @@ class Sampler:
         self._thread.start()
 
     def stop(self) -> list[list[Any]]:
-        """Return `[CPU seconds, thread, file, file, ...]`, the innermost frame first."""
+        """Return `[CPU seconds, "file:function", ...]`, the innermost frame first."""
         self._is_over.set()
         self._thread.join()
         sys.setswitchinterval(self._switch_interval_s)
@@ -79,7 +83,7 @@ class Sampler:
                 spent = now - last.get(thread.ident, now)
                 last[thread.ident] = now
                 if spent > 0 and thread.ident in frames:
-                    key = (thread.name, *self._files(frames[thread.ident]))
+                    key = tuple(self._calls(frames[thread.ident]))
                     self._found[key] = self._found.get(key, 0.0) + spent
 
     def _cpu_s(self, ident: int) -> float:
@@ -88,12 +92,12 @@ class Sampler:
         except OSError:  # it ended meanwhile
             return 0.0
 
-    def _files(self, frame: Any) -> list[str]:
-        files = []
+    def _calls(self, frame: Any) -> list[str]:
+        calls = []
         while frame is not None:
-            files.append(frame.f_code.co_filename)
+            calls.append(f"{frame.f_code.co_filename}:{frame.f_code.co_name}")
             frame = frame.f_back
-        return files
+        return calls
 
 
 class Program:
@@ -106,6 +110,7 @@ class Program:
         self._seen = 0
         self._last_seen = 0.0
         self._sampler: Any = None
+        self._watching: Any = None
         self._echo_to = ""
         self._pong = threading.Event()
         self._pong_at = 0.0
@@ -163,8 +168,13 @@ class Program:
     # --- Commands ------------------------------------------------------------------------------
 
     def usage(self) -> dict[str, Any]:
-        """Tell the CPU seconds so far: user and system, all threads."""
-        return {"cpu_s": time.process_time()}
+        """Tell the CPU seconds so far (user and system, all threads), and those of the agent alone.
+
+        The main thread only obeys and looks whether a peer is there; but for `round_trips`, which
+        sends from it.
+        """
+        cpu_s = time.process_time()
+        return {"cpu_s": cpu_s, "agent_cpu_s": cpu_s - time.thread_time()}
 
     def connect(self, port: int, peer: str) -> dict[str, Any]:
         """Dial a node of this machine and wait until it is online."""
@@ -172,16 +182,36 @@ class Program:
         asyncio.run_coroutine_threadsafe(dialling, self._loop)
         return self.wait_peer(peer, is_online=True)
 
-    def drop(self, peer: str) -> dict[str, Any]:
-        """End the session with a peer, which may be resumed: ours only."""
+    def watch(self, peer: str) -> dict[str, Any]:
+        """Look out for the end of the session with a peer, and for the next one: ours only."""
+        went, came = threading.Event(), threading.Event()
 
-        async def end() -> None:
-            link = self._agent.daemon.node.links.get(peer)
-            link.close_soon("measured")
-            await link.wait_ended()
+        def look(event: Any) -> None:
+            kind = type(event).__name__
+            if kind in ("PeerOffline", "PeerOnline") and event.node_id == peer:
+                (went if kind == "PeerOffline" else came).set()
 
-        self._on_loop(end())
+        self._watching = went, came, self._agent.daemon.node.subscribe(look)
         return {}
+
+    def drop(self, peer: str) -> dict[str, Any]:
+        """End the session with a peer, which comes again by itself: ours only."""
+        link = self._agent.daemon.node.links.get(peer)
+        self._loop.call_soon_threadsafe(link.close_soon, "measured")
+        return {}
+
+    def resumed(self) -> dict[str, Any]:
+        """Tell the CPU seconds that the session took which followed the one that ended."""
+        went, came, leave = self._watching
+        if not went.wait(SETTLE_S):
+            raise TimeoutError("the session did not end")
+        time.sleep(GOODBYE_S)
+        before = time.process_time()
+        if not came.wait(SETTLE_S):
+            raise TimeoutError("the session did not come again")
+        time.sleep(GREETING_S)
+        leave()
+        return {"cpu_s": time.process_time() - before}
 
     def wait_peer(self, peer: str, is_online: bool) -> dict[str, Any]:
         """Wait until a peer is online, or is not."""

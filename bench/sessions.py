@@ -24,9 +24,6 @@ from ironmesh.wire.native.constants import SUBPROTOCOL
 SETTLE_S: Final = 0.1
 """What a new session still does is done after this."""
 
-GOODBYE_S: Final = 0.05
-"""The other end has closed a session by then, and nobody dials again by itself."""
-
 
 # --- Between processes ----------------------------------------------------------------------------
 
@@ -46,16 +43,21 @@ def connect(contestant: Contestant, counts: Counts, *, is_tls: bool) -> Figures:
 
 
 def _connect(client: NodeProcess, server: NodeProcess) -> tuple[float, float]:
-    before = client.cpu_s(), server.cpu_s()
+    before = client.agent_cpu_s(), server.agent_cpu_s()
     client.connect_to(server)
     time.sleep(SETTLE_S)
-    return (client.cpu_s() - before[0]) * 1e3, (server.cpu_s() - before[1]) * 1e3
+    after = client.agent_cpu_s(), server.agent_cpu_s()
+    return (after[0] - before[0]) * 1e3, (after[1] - before[1]) * 1e3
 
 
 def _resume(client: NodeProcess, server: NodeProcess) -> tuple[float, float]:
+    """Let the dialling end come again by itself, for it knows then whom to expect."""
+    client.ask("watch", peer=server.node_id)
+    server.ask("watch", peer=client.node_id)
+    server.tell("resumed")
     client.ask("drop", peer=server.node_id)
-    time.sleep(GOODBYE_S)
-    return _connect(client, server)
+    sides = client.ask("resumed"), server.answer()
+    return sides[0]["cpu_s"] * 1e3, sides[1]["cpu_s"] * 1e3
 
 
 def _mean(pairs: list[tuple[float, float]]) -> tuple[float, float]:

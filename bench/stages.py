@@ -34,6 +34,13 @@ STAGES: Final = (
     )),
 )  # fmt: skip
 REST: Final = "other"
+WAITS: Final = (
+    "/selectors.py:select",
+    "/threading.py:wait",
+    "/ironmesh/node/threads.py:_work",
+    "/ironmesh/store/database/writer.py:_next",
+)
+"""Who is found here has spent its CPU elsewhere, nobody knows where."""
 KINDS: Final = ("live", "durable")
 
 Stages = dict[str, dict[str, float]]
@@ -55,7 +62,7 @@ def stages(contestant: Contestant, counts: Counts) -> Stages:
             spent = sender.cpu_s() - before[0], receiver.cpu_s() - before[1]
             ends = ("sender", sender, spent[0]), ("receiver", receiver, spent[1])
             for end, node, cpu_s in ends:
-                for stage, share in _shares(node.ask("samples")["stacks"]).items():
+                for stage, share in shares(node.ask("samples")["stacks"]).items():
                     found[stage][f"{kind} {end}"] = share * cpu_s / count * 1e6
     return found
 
@@ -75,19 +82,20 @@ def _burst(sender: NodeProcess, receiver: NodeProcess, count: int, options: dict
     receiver.answer()
 
 
-def _shares(stacks: Sequence[Sequence[Any]]) -> dict[str, float]:
+def shares(stacks: Sequence[Sequence[Any]]) -> dict[str, float]:
     """Return what part of the sampled CPU belongs to which stage."""
     sums: dict[str, float] = defaultdict(float)
-    for seconds, _thread, *files in stacks:
-        sums[stage_of(files)] += seconds
+    for seconds, *calls in stacks:
+        if not calls[0].endswith(WAITS):
+            sums[stage_of(calls)] += seconds
     total = sum(sums.values()) or 1.0
     return {stage: seconds / total for stage, seconds in sums.items()}
 
 
-def stage_of(files: Sequence[str]) -> str:
-    """Return the stage of a stack: that of its innermost frame that belongs to one."""
-    for file in files:
+def stage_of(calls: Sequence[str]) -> str:
+    """Return the stage of a stack: that of its innermost call that belongs to one."""
+    for call in calls:
         for name, parts in STAGES:
-            if any(part in file for part in parts):
+            if any(part in call for part in parts):
                 return name
     return REST

@@ -93,7 +93,10 @@ class Dialer:
             ConnectError: nobody answers.
             HandshakeError: the handshake failed, or the peer hung up after it.
         """
+        known = self._by_endpoint.get(endpoint)
         target = Target(str(endpoint), (endpoint,))
+        if known is not None:
+            target.uses_tls = known.uses_tls
         link = await self._dial_once(target)
         known = self._by_endpoint.setdefault(endpoint, target)
         if known is target:

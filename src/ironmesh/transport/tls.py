@@ -6,6 +6,7 @@ takes any certificate, and remembers its fingerprint together with the identity 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import ssl
 from pathlib import Path
@@ -49,8 +50,9 @@ def server_context(cert_path: Path, key_path: Path) -> ssl.SSLContext:
     return context
 
 
+@functools.cache
 def client_context() -> ssl.SSLContext:
-    """Return the context of a dialler: TLS 1.2 or later, any certificate."""
+    """Return the context of all dialling: TLS 1.2 or later, any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION

@@ -11,7 +11,7 @@ from bench.contestants import AS_GOT, EVERYBODY, LIFTED, OURS
 from bench.counts import QUICK
 from bench.report import RESULTS, markdown, plot, put_into_page, stage_table
 from bench.results import ROWS, Results, Row, machine_facts
-from bench.stages import REST, stage_of
+from bench.stages import REST, shares, stage_of
 
 CPU = Row("live.64.cpu_us", "CPU", "us")
 RATE = Row("live.64.rate", "rate", "msg/s", is_less_better=False)
@@ -116,6 +116,16 @@ def test_a_stack_belongs_to_the_innermost_stage_that_it_shows() -> None:
     assert stage_of(store).startswith("store")
     assert stage_of(["/lib/asyncio/events.py", *store]).startswith("event loop")
     assert stage_of(["/lib/elsewhere.py"]) == REST
+
+
+def test_a_thread_that_waits_does_not_count_for_where_it_waits() -> None:
+    found = shares(
+        [
+            [3.0, "/lib/selectors.py:select", "/lib/asyncio/base_events.py:_run_once"],
+            [1.0, "/site/ironmesh/store/database/rows.py:seal"],
+        ]
+    )
+    assert list(found.values()) == [1.0]
 
 
 def test_the_table_of_stages_has_a_sum() -> None:
