@@ -58,6 +58,7 @@ class Result(Enum):
 
 
 _NATIVE = "session/native/"
+_PARCELS = "session/parcels/"
 MUTATIONS = (
     Mutation(
         "A1",
@@ -317,6 +318,90 @@ MUTATIONS = (
         "        self._key = both[:_KEY_BYTES]\n",
         "",
         "a12_",
+    ),
+    Mutation(
+        "A13",
+        _PARCELS + "sealing.py",
+        "    return head + hybrid.seal(key, hybrid.ZERO_NONCE, opened, bound)\n",
+        "    return head + opened + key[:16]\n",
+        "a13_a_relay_sees",
+        (
+            (
+                _PARCELS + "sealing.py",
+                "hybrid.open_sealed(key, hybrid.ZERO_NONCE, split.sealed, bound)",
+                "split.sealed[:-16]",
+            ),
+        ),
+    ),
+    Mutation(
+        "A13",
+        _PARCELS + "sealing.py",
+        "    if not prehash.verify(source, text, opened[-SIGNATURE_BYTES:]):\n",
+        "    if not text:\n",
+        "a13_nobody",
+    ),
+    Mutation(
+        "A13",
+        _PARCELS + "prekeys.py",
+        "            if age_s < DESTROY_AFTER_S:\n",
+        "            if age_s >= 0.0:\n",
+        "a13_a_parcel_of_a_week",
+        (
+            (
+                _PARCELS + "prekeys.py",
+                "            if now.mono - prekey.born < DESTROY_AFTER_S\n",
+                "            if prekey.number\n",
+            ),
+        ),
+    ),
+    Mutation(
+        "A13",
+        "node/mesh/arrivals.py",
+        "is_fresh=opened.is_fresh",
+        "is_fresh=True",
+        "a13_parcels_of_before",
+    ),
+    Mutation(
+        "A13",
+        _PARCELS + "reader.py",
+        "        if said.sequence > lane.next:\n",
+        "        lane.next = said.sequence\n        if said.sequence > lane.next:\n",
+        "a13_parcels_that",
+    ),
+    Mutation(
+        "A14",
+        "mesh/routing/router.py",
+        "        if beacon.origin != origin or not self._check(beacon):\n",
+        "        if beacon.origin != origin:\n",
+        "a14_a_beacon",
+    ),
+    Mutation(
+        "A14",
+        "mesh/records.py",
+        "            known = sha256(blob).digest()\n            origins",
+        "            known = next(iter(self._listed))\n            origins",
+        "a14_a_record",
+    ),
+    Mutation(
+        "A14",
+        "mesh/routing/router.py",
+        "        if known is not None and beacon.sequence <= known.sequence:\n",
+        "        if known is not None and beacon == known:\n",
+        "a14_an_old_record",
+        (
+            (
+                "mesh/records.py",
+                "            if beacon.sequence < entry.beacon.sequence:\n",
+                "            if beacon.sequence < 0:\n",
+            ),
+        ),
+    ),
+    Mutation(
+        "A14",
+        "mesh/names.py",
+        "    if len(claimants) > 1:\n",
+        "    if len(claimants) > 9:\n",
+        "a14_a_name",
     ),
     Mutation(
         "A15",
