@@ -26,6 +26,9 @@ COMMANDS: Final = {
     "trace": Command("trace", "trace_command", "Show who is on the way to a node."),
     "caps": Command("caps", "caps_command", "Show what the nodes of the mesh can do."),
     "map": Command("map", "map_command", "Draw the mesh as a running node sees it."),
+    "simulate": Command(
+        "simulate", "simulate_command", "Try out a mesh of many nodes, by simulation."
+    ),
     "stop": Command("stop", "stop_command", "Stop a running node."),
     "doctor": Command(
         "doctor", "doctor_command", "Look for what is wrong, and say how to mend it."

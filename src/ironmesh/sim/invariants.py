@@ -22,20 +22,32 @@ class LoopWatch:
     Args:
         mesh: watched from now on.
         destinations: those that are looked at; all, if there are none.
+        liars: nodes that hand nothing on, whatever they say.
     """
 
-    def __init__(self, mesh: RouterMesh, destinations: Collection[NodeId] = ()) -> None:
+    def __init__(
+        self,
+        mesh: RouterMesh,
+        destinations: Collection[NodeId] = (),
+        liars: Collection[int] = (),
+    ) -> None:
         self._mesh = mesh
+        self._liars = frozenset(liars)
         self._destinations = tuple(destinations) or tuple(node.id for node in mesh.nodes)
         self._before: dict[tuple[int, NodeId], tuple[NodeId, ...]] = {}
         self.checks = 0
-        mesh.watches.append(self._look)
+        mesh.watches.append(self.look)
 
-    def _look(self, node: RouterNode) -> None:
-        for destination in self._destinations:
+    def look(self, node: RouterNode, destinations: Collection[NodeId] = ()) -> None:
+        """Follow the ways of a node that changed since the last time.
+
+        Raises:
+            InvariantBrokenError: one leads back to it.
+        """
+        for destination in destinations or self._destinations:
             hops = node.router.next_hops(destination)
             key = (node.number, destination)
-            if hops != self._before.get(key, ()):
+            if hops != self._before.get(key, ()) and node.number not in self._liars:
                 self._before[key] = hops
                 if hops:
                     self._follow(node, destination)
@@ -53,7 +65,8 @@ class LoopWatch:
                         f"at {self._mesh.engine.now:.3f} s node {start.number} has a way to "
                         f"{self._mesh.by_id[destination].number} that leads back to itself"
                     )
-                if peer.number not in seen and peer.id != destination:
+                is_end = peer.id == destination or peer.number in self._liars
+                if peer.number not in seen and not is_end:
                     seen.add(peer.number)
                     todo.append(peer)
 
@@ -61,10 +74,15 @@ class LoopWatch:
 def usable_hops(mesh: RouterMesh, node: RouterNode, destination: NodeId) -> Iterable[RouterNode]:
     """Yield the next hops over which a message of this moment would arrive."""
     for peer in node.router.next_hops(destination):
-        session = node.sessions.get(peer)
-        other = mesh.by_id[peer]
-        if session is not None and session.is_whole and other.sessions.get(node.id) is session:
-            yield other
+        if is_usable(mesh, node, peer):
+            yield mesh.by_id[peer]
+
+
+def is_usable(mesh: RouterMesh, node: RouterNode, peer: NodeId) -> bool:
+    """Tell whether a node and its neighbour have one whole session, and both know it."""
+    session = node.sessions.get(peer)
+    has_one = session is not None and session.is_whole
+    return has_one and mesh.by_id[peer].sessions.get(node.id) is session
 
 
 def unrouted_pairs(mesh: RouterMesh) -> int:
@@ -85,10 +103,11 @@ def _reaching(mesh: RouterMesh, destination: RouterNode, part: Collection[int]) 
         node = start
         while node not in arrives and node not in path:
             path.append(node)
-            hops = list(usable_hops(mesh, mesh.nodes[node], destination.id))
-            if not hops:
+            here = mesh.nodes[node]
+            chosen = here.router.next_hops(destination.id)[:1]
+            if not chosen or not is_usable(mesh, here, chosen[0]):
                 break
-            node = hops[0].number
+            node = mesh.by_id[chosen[0]].number
         if node in arrives:
             arrives.update(path)
     return arrives

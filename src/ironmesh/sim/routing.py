@@ -6,16 +6,19 @@ Every input of a router is an event; what it sends arrives later, in order, on t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final
 
 from ironmesh.crypto.identity import node_id_of
+from ironmesh.mesh.cost import hop_cost
 from ironmesh.mesh.routing.router import Router
 from ironmesh.mesh.routing.values import (
     Bump,
     LinkCost,
     PartitionAlarm,
+    RouteFound,
+    RouteLost,
     RouterAction,
     RouterLimits,
     Send,
@@ -30,6 +33,8 @@ from ironmesh.wire.native.routes import RouteDigest, RouteRequest, Routes, size_
 
 RECORD_BYTES: Final = 100
 """Of a signed record and its frame, beside the body of its one message."""
+RECONNECT_S: Final = 5.0
+"""From the end of a session that a lossy link cost to the next one."""
 SIGNATURE: Final = b"s" * 64
 """Of every true beacon here; a forged one has another."""
 
@@ -67,6 +72,10 @@ class RouterNode:
     timer_at: float = float("inf")
     sent_bytes: int = 0
     sent_records: int = 0
+    reached: int = 0
+    """Destinations that it has a way to."""
+    lost: set[NodeId] = field(default_factory=set)
+    """Destinations that it had a way to."""
     suspicious: list[Suspicious] = field(default_factory=list)
     alarms: list[PartitionAlarm] = field(default_factory=list)
 
@@ -81,8 +90,10 @@ class RouterMesh:
     Args:
         engine: the virtual clock.
         topology: who may have sessions with whom.
-        quality: of every link.
-        costs: least and most cost of a link, each chosen at random.
+        quality: of every link, as the fastest one.
+        slowest_s: delay of the slowest link; each link has one between, at random.
+        costs: least and most cost of a link, each chosen at random; by its delay and loss, if there
+            are none.
         limits: of every router.
         modes: of the nodes that are not relays.
     """
@@ -93,14 +104,21 @@ class RouterMesh:
         topology: Topology,
         *,
         quality: LinkQuality = LinkQuality(),  # noqa: B008 (frozen)
-        costs: tuple[int, int] = (48, 96),
+        slowest_s: float = 0.0,
+        costs: tuple[int, int] | None = None,
         limits: RouterLimits = RouterLimits(),  # noqa: B008 (frozen)
         modes: dict[int, MeshMode] | None = None,
     ) -> None:
         self.engine = engine
         self.topology = topology
         self.limits = limits
-        self._quality = quality
+        self.qualities = {
+            edge: replace(
+                quality,
+                delay_s=engine.random.uniform(quality.delay_s, max(slowest_s, quality.delay_s)),
+            )
+            for edge in topology.edges
+        }
         self._modes = modes or {}
         self.watches: list[Watch] = []
         """Called after each input of a router, with its node."""
@@ -110,7 +128,10 @@ class RouterMesh:
         """From the end of a session to its noticing, at each end, at random."""
         self.nodes = [self._new_node(number) for number in range(len(topology))]
         self.by_id = {node.id: node for node in self.nodes}
-        self.costs = {edge: engine.random.randint(*costs) for edge in topology.edges}
+        self.costs = {
+            edge: engine.random.randint(*costs) if costs is not None else _cost(each)
+            for edge, each in self.qualities.items()
+        }
 
     def _new_node(self, number: int) -> RouterNode:
         public = sha256(b"node %d" % number).digest()
@@ -141,9 +162,10 @@ class RouterMesh:
         if not (first.is_alive and second.is_alive) or self.session(a, b) is not None:
             return
         random = self.engine.random
-        session = Session((a, b), (Pipe(self._quality, random), Pipe(self._quality, random)))
+        quality = self.qualities[(min(a, b), max(a, b))]
+        session = Session((a, b), (Pipe(quality, random), Pipe(quality, random)))
         self._link_up(first, session)
-        self.engine.after(self._quality.delay_s, self._link_up_late, second, session)
+        self.engine.after(quality.delay_s, self._link_up_late, second, session)
 
     def disconnect(self, a: int, b: int) -> None:
         """End the session of two nodes; each end notices by itself."""
@@ -163,6 +185,8 @@ class RouterMesh:
             self.disconnect(*session.nodes)
             session.up.discard(number)
         node.sessions.clear()
+        node.reached = 0
+        node.lost.clear()
 
     def restart(self, number: int, *, remembers: bool = True) -> None:
         """Start a node again, with what it kept, and connect it to its live neighbours."""
@@ -233,6 +257,12 @@ class RouterMesh:
         for action in actions:
             if isinstance(action, Send):
                 self._send(node, action.peer, action.value)
+            elif isinstance(action, RouteFound):
+                node.reached += 1
+                node.lost.discard(action.destination)
+            elif isinstance(action, RouteLost):
+                node.reached -= 1
+                node.lost.add(action.destination)
             elif isinstance(action, Bump):
                 self.engine.after(0.001, self._bump, node, action.above)
             elif isinstance(action, Suspicious):
@@ -261,6 +291,7 @@ class RouterMesh:
         at = session.pipes[direction].arrival(size, self.engine.now)
         if at is None:
             self.disconnect(*session.nodes)
+            self.engine.after(RECONNECT_S, self.connect, *session.nodes)
         else:
             to = session.other(node.number)
             self.engine.at(at, self._arrive, session, self.nodes[to], node.id, changed)
@@ -279,6 +310,10 @@ class RouterMesh:
         if node.is_alive and node.timer_at == at:
             node.timer_at = float("inf")
             self._act(node, node.router.timer(self.engine.now))
+
+
+def _cost(quality: LinkQuality) -> int:
+    return hop_cost(2 * quality.delay_s, loss=quality.loss)
 
 
 def is_signed(beacon: Beacon) -> bool:

@@ -13,6 +13,8 @@ from ironmesh.mesh.routing.telling import Telling
 from ironmesh.mesh.routing.values import Send
 from ironmesh.wire.native.routes import RouteDigest, RouteEntry, Routes
 
+_BUSY: Final = 5
+"""So many intervals a digest waits at most."""
 _RESEND_INTERVAL_S: Final = 30.0
 """Between two times that a neighbour is told all over again."""
 
@@ -27,23 +29,36 @@ class Agreement:
 
     def begin(self, neighbour: Neighbour, now: float) -> None:
         """Plan the first digest of a link."""
-        interval_s = self._core.limits.digest_interval_s
-        neighbour.digest_at = now + self._core.between(interval_s / 2, interval_s)
+        neighbour.last_digest = now
+        neighbour.digest_at = now + self._interval_s(neighbour)
 
     def timer(self, now: float) -> None:
-        """Send the digests whose time has come."""
-        core = self._core
-        for neighbour in core.neighbours.values():
-            if now >= neighbour.digest_at:
-                interval_s = core.limits.digest_interval_s
-                if neighbour.is_radio:
-                    interval_s *= core.limits.radio_interval_s / core.limits.interval_s
-                neighbour.digest_at = now + core.between(interval_s * 0.9, interval_s * 1.1)
-                if not neighbour.is_settled:
-                    self._telling.flush(neighbour, now)
-                if neighbour.told_hash is None:
-                    neighbour.told_hash = hash_of(self._told(neighbour))
-                core.out.append(Send(neighbour.peer, RouteDigest((neighbour.told_hash,))))
+        """Send the digests whose time has come; where much is told, they wait until it is less."""
+        for neighbour in self._core.neighbours.values():
+            if now < neighbour.digest_at:
+                continue
+            interval_s = self._interval_s(neighbour)
+            quiet_at = max(neighbour.last_flush, neighbour.last_fast) + interval_s
+            if quiet_at > now and now < neighbour.last_digest + _BUSY * interval_s:
+                neighbour.digest_at = quiet_at
+            else:
+                neighbour.last_digest = now
+                neighbour.digest_at = now + interval_s
+                self._send(neighbour, now)
+
+    def _interval_s(self, neighbour: Neighbour) -> float:
+        limits = self._core.limits
+        interval_s = self._core.between(0.9, 1.1) * limits.digest_interval_s
+        if neighbour.is_radio:
+            interval_s *= limits.radio_interval_s / limits.interval_s
+        return interval_s
+
+    def _send(self, neighbour: Neighbour, now: float) -> None:
+        if not neighbour.is_settled:
+            self._telling.flush(neighbour, now)
+        if neighbour.told_hash is None:
+            neighbour.told_hash = hash_of(self._told(neighbour))
+        self._core.out.append(Send(neighbour.peer, RouteDigest((neighbour.told_hash,))))
 
     def received(self, neighbour: Neighbour, digest: RouteDigest, now: float) -> None:
         """Compare what a neighbour told with what we hold, or what it holds with what we told."""

@@ -52,6 +52,7 @@ class Neighbour:
         "interval_s",
         "is_radio",
         "lacks",
+        "last_digest",
         "last_fast",
         "last_flush",
         "last_resend",
@@ -82,6 +83,7 @@ class Neighbour:
         self.lacks: dict[NodeId, None] = {}
         """Whose beacons it is to be asked for."""
         self.digest_at = NEVER
+        self.last_digest = -NEVER
         self.last_flush = self.last_fast = self.last_resend = -NEVER
         self.share = 0
         """Destinations of the table that it brought."""

@@ -94,8 +94,6 @@ class Seeking:
         if slots:
             quest.was_asked(slots, self._now, core.limits.retry_s)
             self._quests.hurry(quest, quest.due)
-        elif quest.askers:
-            self._quests.hurry(quest, self._now + core.limits.retry_s)
         else:
             self._quests.close(destination.origin)
 

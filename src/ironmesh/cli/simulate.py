@@ -1,0 +1,146 @@
+"""`ironmesh simulate`."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from ironmesh.cli.options import HomePath
+from ironmesh.cli.output import print_json, size
+from ironmesh.sim.picture import draw
+from ironmesh.sim.scenario import Report, Run, Scenario
+from ironmesh.sim.topology import DEGREE, SHAPES
+
+EXIT_NOT_ROUTED: Final = 1
+MAX_NODES: Final = 5000
+_PATIENCE_S: Final = 1.0
+_ERASE: Final = "\r\x1b[K"
+
+
+class Share(click.ParamType[float]):
+    """A share of something: `5%`, or `0.05`."""
+
+    name = "share"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        try:
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            share = -1.0
+        if not 0 <= share < 1:
+            self.fail(f"{text!r} is no share: write 5% or 0.05", param, ctx)
+        return share
+
+
+@click.command("simulate")
+@click.option("--nodes", type=click.IntRange(2, MAX_NODES), default=200, show_default=True)
+@click.option("--topology", type=click.Choice(list(SHAPES)), default="geometric", show_default=True)
+@click.option(
+    "--degree",
+    type=click.FloatRange(1, 64),
+    default=DEGREE,
+    show_default=True,
+    help="Links of a node, on average, where the topology leaves it open.",
+)
+@click.option(
+    "--loss", type=Share(), default=0.0, help="Share of packets that links lose, such as 5%."
+)
+@click.option(
+    "--failing",
+    type=Share(),
+    default=0.1,
+    help="Share of nodes that stop at once.  [default: 10%]",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="One seed, one run.")
+@click.option("--plot", type=HomePath(), help="Write a picture of the mesh (SVG) to this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def simulate_command(
+    nodes: int,
+    topology: str,
+    degree: float,
+    loss: float,
+    failing: float,
+    seed: int,
+    plot: Path | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Try a mesh out before it is built: the routers of many nodes under a virtual clock.
+
+    It starts, rests, loses some of its nodes at once, and is repaired. No network is touched.
+    Ends with exit code 1 if a connected pair of nodes is left without a way.
+    """
+    run = Run(
+        Scenario(
+            nodes=nodes, topology=topology, degree=degree, loss=loss, failing=failing, seed=seed
+        )
+    )
+    _watch(run)
+    report = run.report()
+    if plot is not None:
+        picture = draw(run.mesh.topology, run.rest_rates, run.failed, _caption(report))
+        plot.write_text(picture, encoding="utf-8")
+    if as_json:
+        print_json(report)
+    else:
+        click.echo("\n".join(_lines(report)))
+    return EXIT_NOT_ROUTED if None in (report.converged_s, report.repaired_s) else 0
+
+
+def _watch(run: Run) -> None:
+    """Go through the run; say on a terminal how far it is.
+
+    It makes millions of small things that live to its end: looking for garbage only costs time.
+    """
+    start = time.monotonic()
+    shows = sys.stderr is not None and sys.stderr.isatty()
+    gc.disable()
+    try:
+        for what in run.steps():
+            if shows and time.monotonic() - start > _PATIENCE_S:
+                sys.stderr.write(f"{_ERASE}{what}")
+                sys.stderr.flush()
+    finally:
+        gc.enable()
+    if shows:
+        sys.stderr.write(_ERASE)
+        sys.stderr.flush()
+
+
+def _lines(report: Report) -> list[str]:
+    rows = {
+        "mesh": f"{report.nodes} nodes, {report.links} links, {report.topology}",
+        "links": f"{report.degree} a node; the longest way has {report.diameter_hops} hops",
+        "start": f"every pair has a way {_after(report.converged_s)}; {size(report.start_bytes)} "
+        "a node",
+        "at rest": f"{report.rest_bytes_per_s:.0f} bytes/s a node, "
+        f"{report.busiest_bytes_per_s:.0f} at the busiest",
+        "delivered": f"{report.delivered_at_rest:.1%} at the first try",
+        "failure": f"{report.failed} nodes stop at once; {size(report.repair_bytes)} a node",
+        "repair": f"every pair has a way again {_after(report.repaired_s)}",
+        "meanwhile": f"{report.delivered_in_repair:.1%} delivered at the first try, in 10 s",
+        "circles": f"none, looked for {report.loop_checks} times",
+    }
+    return [f"{name:<10} {text}" for name, text in rows.items()]
+
+
+def _after(seconds: float | None) -> str:
+    return "not within 2 minutes" if seconds is None else f"after {seconds:.1f} s"
+
+
+def _caption(report: Report) -> list[str]:
+    mesh = f"{report.nodes} nodes, {report.links} links, {report.topology}, seed {report.seed}"
+    start = f"every pair has a way {_after(report.converged_s)}"
+    failure = f"{report.failed} nodes (red) stop at once: repaired {_after(report.repaired_s)}"
+    rest = f"at rest {report.rest_bytes_per_s:.0f} bytes/s a node"
+    return [f"{mesh}: {start}", f"{failure}; {rest}"]

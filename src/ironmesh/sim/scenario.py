@@ -1,0 +1,211 @@
+"""The life of a mesh in four chapters: it starts, it rests, some of it fails, it is repaired."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from ironmesh.sim.engine import Engine
+from ironmesh.sim.invariants import LoopWatch, unrouted_pairs
+from ironmesh.sim.links import LinkQuality
+from ironmesh.sim.probes import Probes
+from ironmesh.sim.routing import RouterMesh
+from ironmesh.sim.topology import DEGREE, make
+
+PING_INTERVAL_S: Final = 30.0
+PING_BYTES: Final = 2 * 35
+"""A ping and an answer, in unsigned records, with their frames: on each link, in each interval."""
+NEWS_INTERVAL_S: Final = 24 * 3600.0
+"""How often a node makes a new node record and beacon."""
+PULL_BYTES: Final = 600
+"""What a node sends for the record of another: once the request, on average once the record."""
+PATIENCE_S: Final = 120.0
+"""How long a mesh may take to start, or to be repaired."""
+STEP_S: Final = 0.5
+PROBES: Final = 400
+_WATCHED: Final = 12
+_FULL_WATCH: Final = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What is simulated."""
+
+    nodes: int = 200
+    topology: str = "geometric"
+    degree: float = DEGREE
+    loss: float = 0.0
+    """Share of units that links lose, 0 to 1."""
+    failing: float = 0.1
+    """Share of nodes that stop at once, 0 to 1."""
+    rest_s: float = 600.0
+    """Virtual seconds before and while the traffic of a mesh at rest is counted, each."""
+    seed: int = 1
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What came of it. Times in virtual seconds; None = not within two minutes."""
+
+    nodes: int
+    links: int
+    topology: str
+    degree: float
+    """Links of a node, on average."""
+    diameter_hops: int
+    """The longest way that was chosen."""
+    loss: float
+    seed: int
+    converged_s: float | None
+    """From the start until every pair of nodes has a way."""
+    start_bytes: int
+    """What a node sent until then, on average."""
+    rest_bytes_per_s: float
+    """What a node sends while nothing happens, on average: digests, pings, daily news of all."""
+    busiest_bytes_per_s: float
+    failed: int
+    """Nodes that stopped at once."""
+    repaired_s: float | None
+    """From then until every connected pair has a way again."""
+    repair_bytes: int
+    delivered_at_rest: float
+    """Share of messages that arrived at the first try, 0 to 1."""
+    delivered_in_repair: float
+    """The same, of messages sent in the ten seconds after nodes stopped."""
+    loop_checks: int
+    """How often the ways were followed to look for a circle; one would have ended the run."""
+    events: int
+
+
+class Run:
+    """One run of a scenario.
+
+    Args:
+        scenario: what is simulated.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.engine = Engine(scenario.seed)
+        random = self.engine.random
+        topology = make(scenario.topology, scenario.nodes, random, scenario.degree)
+        quality = LinkQuality(delay_s=0.001, loss=scenario.loss)
+        self.mesh = RouterMesh(self.engine, topology, quality=quality, slowest_s=0.01)
+        self.mesh.detection_s = (0.0, 1.0)
+        everybody = [node.id for node in self.mesh.nodes]
+        watched = everybody if len(everybody) <= _FULL_WATCH else random.sample(everybody, _WATCHED)
+        self._watch = LoopWatch(self.mesh, watched)
+
+    def steps(self) -> Iterator[str]:
+        """Run it, yielding what is going on now and then; `report` is complete afterwards."""
+        scenario = self.scenario
+        self.mesh.start()
+        yield "starting"
+        self.converged_s = yield from self._until_routed(0.0, "starting")
+        self.start_bytes = self._sent()
+        yield from self._pass(scenario.rest_s, "settling")
+        before = [node.sent_bytes for node in self.mesh.nodes]
+        probes = Probes(self.mesh)
+        probes.spread(PROBES, scenario.rest_s)
+        self._spread_news(scenario.rest_s)
+        yield from self._pass(scenario.rest_s, "resting")
+        sent = [node.sent_bytes - old for node, old in zip(self.mesh.nodes, before, strict=True)]
+        self.rest_rates = [
+            each / scenario.rest_s + self._not_simulated(number) for number, each in enumerate(sent)
+        ]
+        self.delivered_at_rest = probes.share
+        self.diameter = self._diameter()
+        yield from self._fail()
+
+    def report(self) -> Report:
+        """Return what came of it, once all steps are done."""
+        topology = self.mesh.topology
+        return Report(
+            nodes=len(topology),
+            links=len(topology.edges),
+            topology=self.scenario.topology,
+            degree=round(2 * len(topology.edges) / len(topology), 1),
+            diameter_hops=self.diameter,
+            loss=self.scenario.loss,
+            seed=self.scenario.seed,
+            converged_s=self.converged_s,
+            start_bytes=self.start_bytes,
+            rest_bytes_per_s=round(sum(self.rest_rates) / len(self.rest_rates), 1),
+            busiest_bytes_per_s=round(max(self.rest_rates), 1),
+            failed=len(self.failed),
+            repaired_s=self.repaired_s,
+            repair_bytes=self.repair_bytes,
+            delivered_at_rest=round(self.delivered_at_rest, 4),
+            delivered_in_repair=round(self.delivered_in_repair, 4),
+            loop_checks=self._watch.checks,
+            events=self.engine.events,
+        )
+
+    def _fail(self) -> Iterator[str]:
+        count = round(self.scenario.failing * len(self.mesh.nodes))
+        self.failed = self.engine.random.sample(range(len(self.mesh.nodes)), count)
+        start, before = self.engine.now, self._sent()
+        for number in self.failed:
+            self.mesh.crash(number)
+        probes = Probes(self.mesh)
+        probes.spread(PROBES, 10.0)
+        self.repaired_s = yield from self._until_routed(start, "repairing")
+        self.repair_bytes = self._sent() - before
+        yield from self._pass(max(0.0, start + 12.0 - self.engine.now), "repairing")
+        self.delivered_in_repair = probes.share
+
+    def _until_routed(self, start: float, what: str) -> Generator[str, None, float | None]:
+        """Run until every connected pair has a way; give how long that took."""
+        while self.engine.now < start + PATIENCE_S:
+            self.engine.run_until(self.engine.now + STEP_S)
+            yield f"{what}: {self.engine.now:.0f} s of virtual time, {self._ways()}"
+            if self._looks_routed() and not unrouted_pairs(self.mesh):
+                return self.engine.now - start
+        return None
+
+    def _looks_routed(self) -> bool:
+        """Tell, without following any way, whether it is worth looking at them all."""
+        nodes = self.mesh.nodes
+        dead = frozenset(node.number for node in nodes if not node.is_alive)
+        for part in self.mesh.topology.components(dead):
+            ids = {nodes[number].id for number in part}
+            for number in part:
+                node = nodes[number]
+                if node.reached < len(part) - 1 or not node.lost.isdisjoint(ids):
+                    return False
+        return True
+
+    def _pass(self, seconds: float, what: str) -> Iterator[str]:
+        end = self.engine.now + seconds
+        while self.engine.now < end:
+            self.engine.run_until(min(end, self.engine.now + 10 * STEP_S))
+            yield f"{what}: {self.engine.now:.0f} s of virtual time"
+
+    def _ways(self) -> str:
+        alive = [node for node in self.mesh.nodes if node.is_alive]
+        wanted = len(alive) * (len(alive) - 1)
+        return f"{sum(node.reached for node in alive)} of {wanted} ways"
+
+    def _sent(self) -> int:
+        """Return what a node sent so far, on average."""
+        return sum(node.sent_bytes for node in self.mesh.nodes) // len(self.mesh.nodes)
+
+    def _spread_news(self, seconds: float) -> None:
+        """Let as many nodes make new records as do so in a time."""
+        for _ in range(math.ceil(len(self.mesh.nodes) * seconds / NEWS_INTERVAL_S)):
+            number = self.engine.random.randrange(len(self.mesh.nodes))
+            self.engine.after(seconds * self.engine.random.random(), self.mesh.renew, number)
+
+    def _not_simulated(self, number: int) -> float:
+        """Return the bytes a second of a node for pings, and for pulling each record once a day."""
+        links = sum(number in edge for edge in self.mesh.topology.edges)
+        pulls = len(self.mesh.nodes) * PULL_BYTES / NEWS_INTERVAL_S
+        return pulls + links * PING_BYTES / PING_INTERVAL_S
+
+    def _diameter(self) -> int:
+        first = self.mesh.nodes[0]
+        views = (first.router.route(node.id) for node in self.mesh.nodes[1:])
+        return max((view.hops for view in views if view is not None), default=0)

@@ -1,0 +1,52 @@
+"""`ironmesh simulate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ironmesh.cli.app import run
+
+SMALL = ["simulate", "--nodes", "12", "--seed", "4"]
+
+
+def test_it_says_how_a_mesh_starts_rests_and_is_repaired(capsys) -> None:
+    assert run(SMALL) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        *("mesh", "links", "start", "at rest", "delivered"),
+        *("failure", "repair", "meanwhile", "circles"),
+    ]
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_json_has_all_figures(capsys) -> None:
+    assert run([*SMALL, "--loss", "5%", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["nodes"] == 12
+    assert report["loss"] == 0.05
+    assert report["converged_s"] > 0
+
+
+def test_it_draws_the_mesh(tmp_path: Path, capsys) -> None:
+    target = tmp_path / "mesh.svg"
+    assert run([*SMALL, "--plot", str(target)]) == 0
+    assert target.read_text(encoding="utf-8").startswith("<svg")
+
+
+@pytest.mark.parametrize("loss", ["5", "100%", "-1%", "much"])
+def test_what_is_no_share_is_refused(loss: str, capsys) -> None:
+    assert run([*SMALL, "--loss", loss]) == 2
+    assert "5% or 0.05" in capsys.readouterr().err
+
+
+def test_a_topology_that_does_not_exist_is_refused(capsys) -> None:
+    assert run(["simulate", "--topology", "star"]) == 2
+    capsys.readouterr()
+
+
+def test_a_mesh_that_is_too_small_for_its_shape_says_so(capsys) -> None:
+    assert run(["simulate", "--topology", "islands", "--nodes", "3"]) == 1
+    assert "take more of them" in capsys.readouterr().err
