@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -16,7 +17,7 @@ from ironmesh.observe.counters import Counters
 from ironmesh.trust.store import TrustStore
 from ironmesh.types import BRIDGED, MeshType, Message, MessageType, NodeId
 from ironmesh.wire.legacy.constants import TUNNEL_TYPE
-from ironmesh.wire.receipts import Floor, decode, is_live
+from ironmesh.wire.receipts import Floor, Receipt, decode, is_live
 
 _FOR_THE_NODE: Final = frozenset(
     {
@@ -73,6 +74,7 @@ class Inbound:
         kept: list[Message] = []
         relayed: list[Message] = []
         mesh: list[Message] = []
+        receipts: list[Receipt] = []
         for message in messages:
             if not link.is_listening:
                 return
@@ -80,6 +82,8 @@ class Inbound:
                 await self._legacy.take(link, message)
             elif is_ours and message.type in _MESH_TYPES:
                 mesh.append(message)
+            elif is_ours and message.type == MessageType.ACK:
+                receipts += self._answers(peer, message.payload)
             elif message.type in _FOR_THE_NODE and self._is_for_the_node(link, message):
                 continue
             elif is_ours and is_live(message.id):
@@ -88,16 +92,25 @@ class Inbound:
                 (kept if message.source == peer else relayed).append(message)
         if mesh:
             self._mesh_says(link, mesh)
-        await self._hand_over(peer, kept, live, is_foreign=not is_ours)
+        await self._hand_over(peer, kept, live, receipts, is_foreign=not is_ours)
         if relayed:
             # Nothing is known of the node that made their ids.
             await self._mailroom.take(peer, relayed, is_foreign=True)
 
     async def _hand_over(
-        self, via: NodeId, kept: list[Message], live: list[Message], *, is_foreign: bool = False
+        self,
+        via: NodeId,
+        kept: list[Message],
+        live: list[Message],
+        receipts: list[Receipt],
+        *,
+        is_foreign: bool = False,
     ) -> None:
         if kept:
             await self._mailroom.take(via, kept, is_foreign=is_foreign)
+        if receipts:
+            # The messages go to the disk first: somebody may wait for the answer.
+            asyncio.get_running_loop().call_soon(self._settle, via, receipts)
         if live:
             await self._mailroom.take_live(via, live)
 
@@ -109,12 +122,14 @@ class Inbound:
         """
         live: list[Message] = []
         kept: list[Message] = []
+        receipts: list[Receipt] = []
         for message in messages:
             if message.type == MessageType.ACK:
-                self._answers(source, message.payload)
+                receipts += self._answers(source, message.payload)
             else:
                 (live if is_live(message.id) else kept).append(message)
-        await self._hand_over(via, kept, live)
+        self._settle(source, receipts)
+        await self._hand_over(via, kept, live, [])
 
     def _mesh_says(self, link: Link, messages: list[Message]) -> None:
         if self._mesh is not None:
@@ -130,23 +145,28 @@ class Inbound:
             return False
         elif message.type != MessageType.ACK:
             self._counters.add(f"ignored.{message.type.lower()}")
-        elif link.info.is_ours:
-            self._answers(link.peer, message.payload)
         else:
             return False
         return True
 
-    def _answers(self, peer: NodeId, payload: bytes) -> None:
+    def _answers(self, peer: NodeId, payload: bytes) -> list[Receipt]:
+        """Take the floors of a payload, which concern what follows, and return its receipts."""
         try:
             items = decode(payload)
         except RemoteProtocolError as error:
             self._counters.add(f"refused.{error.reason.value}")
-            return
+            return []
+        receipts: list[Receipt] = []
         for item in items:
             if isinstance(item, Floor):
                 self._mailroom.floor(peer, item)
             else:
-                self._outgoing.receipt(peer, item)
+                receipts.append(item)
+        return receipts
+
+    def _settle(self, peer: NodeId, receipts: Sequence[Receipt]) -> None:
+        for receipt in receipts:
+            self._outgoing.receipt(peer, receipt)
 
 
 class Names:

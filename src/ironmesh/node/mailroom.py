@@ -212,7 +212,9 @@ class Mailroom:
             return
         ready = self._inbox.committed(batch)
         self._queue(ready.rows)
-        self._send(ready.receipts)
+        if ready.receipts:
+            # The handler is woken first: it may be in another thread, and its answer takes longer.
+            asyncio.get_running_loop().call_soon(self._send, ready.receipts)
         self._make_room()
 
     def _send(self, receipts: Sequence[SendReceipt]) -> None:
