@@ -13,6 +13,7 @@ from ironmesh.cli.options import connect, node_options
 from ironmesh.cli.output import SHORT_ID, Column, print_json, print_table
 from ironmesh.control.client import ControlClient
 from ironmesh.control.mesh_views import NextHopView, RouteView
+from ironmesh.types import WireKind
 
 WATCH_S: Final = 2.0
 
@@ -59,10 +60,16 @@ def _row(route: RouteView) -> tuple[str, ...]:
         route.name or "-",
         route.node_id,
         str(route.hops),
-        f"{route.metric}{' radio' if route.is_radio else ''}",
+        _metric(route),
         "direct" if route.hops == 1 else _name(route.next_hop),
         ", ".join(map(_name, route.backups)) or "-",
     )
+
+
+def _metric(route: RouteView) -> str:
+    if route.wire == WireKind.LEGACY:
+        return "legacy"
+    return f"{route.metric}{' radio' if route.is_radio else ''}"
 
 
 def _name(hop: NextHopView) -> str:

@@ -24,6 +24,7 @@ from ironmesh.wire.native.relaying import Outcome
 
 if TYPE_CHECKING:
     from ironmesh.mesh.routing.values import NextHop
+    from ironmesh.node.mesh.published_route import PublishedRoute
     from ironmesh.node.mesh.service import Mesh
     from ironmesh.node.mesh.tracer import TracedHop
 
@@ -68,13 +69,34 @@ class MeshOffice:
 
     def routes(self) -> list[RouteView]:
         """Return how every node is reached, the nearest first; nothing where the mesh is off."""
+        published = map(self._published_route, self._node.published_routes)
+        return _in_order([*self._native_routes(), *published])
+
+    def _native_routes(self) -> list[RouteView]:
         mesh = self._node.mesh
         if mesh is None:
             return []
         views = [self._route(mesh, node_id) for node_id in mesh.native_destinations()]
-        return sorted(
-            (view for view in views if view is not None),
-            key=lambda view: (view.hops, view.name, view.node_id),
+        return _in_order([view for view in views if view is not None])
+
+    def _published_route(self, route: PublishedRoute) -> RouteView:
+        by = NextHopView(
+            node_id=route.next_hop,
+            name=self.name_of(route.next_hop),
+            metric=0,
+            hops=route.hops,
+            is_radio=False,
+        )
+        return RouteView(
+            node_id=route.destination,
+            name=self.name_of(route.destination) or route.name,
+            hops=route.hops,
+            metric=0,
+            is_radio=False,
+            next_hop=by,
+            backups=(),
+            trust=self.trust_of(route.destination),
+            wire=WireKind.LEGACY.value,
         )
 
     def _route(self, mesh: Mesh, node_id: NodeId) -> RouteView | None:
@@ -121,7 +143,7 @@ class MeshOffice:
                 trust=view.trust,
                 is_verified=False,
             )
-            for view in self.routes()
+            for view in self._native_routes()
             if not self._node.links.is_online(view.node_id)
         ]
 
@@ -182,7 +204,7 @@ class MeshOffice:
 
     async def map(self) -> MapView:
         """Return every node and one way to each; asks those on the way who they are."""
-        routes = self.routes()
+        routes = self._native_routes()
         own = MapNode(node_id=self._node.node_id, name=self._node.config.name, hops=0)
         nodes = [MapNode(node_id=view.node_id, name=view.name, hops=view.hops) for view in routes]
         above = await self._parents(routes)
@@ -223,6 +245,10 @@ class MeshOffice:
         except TimeoutError:
             pass
         return above
+
+
+def _in_order(views: list[RouteView]) -> list[RouteView]:
+    return sorted(views, key=lambda view: (view.hops, view.name, view.node_id))
 
 
 def _has_arrived(hops: list[TracedHop]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ironmesh.types import NodeId
+from ironmesh.types import NodeId, WireKind
 
 
 class NextHopView(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +34,8 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
     """Neighbours that take over at once if the next hop is gone, the best first."""
     trust: str
     """State of its pin; `revoked` or `unknown` where it has none."""
+    wire: str = WireKind.NATIVE.value
+    """`legacy` for a node of the 0.8 wire, which has no metric."""
 
 
 class HopView(msgspec.Struct, frozen=True, kw_only=True):

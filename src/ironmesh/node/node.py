@@ -34,6 +34,7 @@ from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mailroom import MessageHandler, Server
 from ironmesh.node.maintenance import flush, maintain
 from ironmesh.node.mesh.entry import MeshEntry
+from ironmesh.node.mesh.published_route import PublishedRoute
 from ironmesh.node.mesh.tunnels import Tunnels
 from ironmesh.node.network import build_discovery, build_transport
 from ironmesh.node.opening import OpenedFiles, open_files
@@ -460,6 +461,11 @@ class Node:
         """Its routes and what goes by them; None where mesh routing is off, or before any link."""
         entry = self._running().mesh
         return None if entry is None else entry.mesh
+
+    @property
+    def published_routes(self) -> list[PublishedRoute]:
+        """The nodes of the 0.8 wire that are reached over others."""
+        return self._running().post.legacy.routes()
 
     @property
     def outgoing(self) -> Outgoing:

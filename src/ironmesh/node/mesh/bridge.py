@@ -25,6 +25,7 @@ from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mesh.bridge_ways import BridgeWay
 from ironmesh.node.mesh.legacy import LegacyMesh
 from ironmesh.node.mesh.legacy_keys import LegacyKeys
+from ironmesh.node.mesh.published_route import PublishedRoute
 from ironmesh.node.mesh.reach import NativeReach
 from ironmesh.node.outgoing import Outgoing
 from ironmesh.node.refusals import RefusalDesk
@@ -171,6 +172,14 @@ class Bridge:
     def named(self, name: str) -> list[NodeId]:
         """Return the nodes behind bridges that are said to have this name."""
         return [node_id for node_id, one in self._behind.items() if one.name == name]
+
+    def routes(self) -> list[PublishedRoute]:
+        """Return who stands behind bridges that are reached."""
+        return [
+            PublishedRoute(node_id, one.bridge, self._reach.distance(one.bridge) + 1, one.name)
+            for node_id, one in self._behind.items()
+            if self._where(node_id) is not None and self._is_reached(one.bridge)
+        ]
 
     def _where(self, destination: NodeId) -> Behind | None:
         """Return behind which bridge a node stands, if it has business on the 0.8 wire."""

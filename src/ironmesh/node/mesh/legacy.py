@@ -17,6 +17,7 @@ from ironmesh.mesh.legacy.table import RoutingTable, is_forged
 from ironmesh.node.clock import Clock
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
+from ironmesh.node.mesh.published_route import PublishedRoute
 from ironmesh.node.mesh.reach import NativeReach
 from ironmesh.node.outgoing import MakeLive
 from ironmesh.node.pacing import Pacer
@@ -171,6 +172,16 @@ class LegacyMesh:
         self._wake.set()
 
     # --- Routes ------------------------------------------------------------------------------
+
+    def routes(self) -> list[PublishedRoute]:
+        """Return whom published neighbours lead to that are no direct peers of ours."""
+        return [
+            PublishedRoute(destination, route.next_hop, route.cost)
+            for destination, route in self.table.items()
+            if not self._links.is_online(destination)
+            and not self._reach.is_reached(destination)
+            and self.next_hop(destination) is not None
+        ]
 
     def next_hop(self, destination: NodeId) -> NodeId | None:
         """Return the published neighbour through which a node is reached; None = through none."""

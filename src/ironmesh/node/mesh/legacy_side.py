@@ -15,6 +15,7 @@ from ironmesh.node.mesh.legacy import LegacyMesh
 from ironmesh.node.mesh.legacy_keys import LegacyKeys
 from ironmesh.node.mesh.legacy_news import LegacyNews
 from ironmesh.node.mesh.legacy_ways import LegacyWays
+from ironmesh.node.mesh.published_route import PublishedRoute
 from ironmesh.node.mesh.reach import NativeReach, NativeRoutes
 from ironmesh.node.outgoing import MakeLive, Outgoing
 from ironmesh.node.refusals import RefusalDesk
@@ -178,6 +179,14 @@ class LegacySide:
         """Accept a destination; see `LegacyWays.check`."""
         if self._is_on and self.bridge.find(destination) is None:
             self.ways.check(destination)
+
+    def routes(self) -> list[PublishedRoute]:
+        """Return the nodes of the 0.8 wire that are reached over others, in no order."""
+        if not self._is_on:
+            return self.bridge.routes()
+        over_relays = self.mesh.routes()
+        known = {route.destination for route in over_relays}
+        return over_relays + [one for one in self.bridge.routes() if one.destination not in known]
 
     def wants(self, message: Message) -> bool:
         """Tell whether a message of a published neighbour is for this part."""

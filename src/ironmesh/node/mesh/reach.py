@@ -51,6 +51,11 @@ class NativeReach:
             return True
         return self._routes is not None and self._routes.native_hops(destination) is not None
 
+    def distance(self, destination: NodeId) -> int:
+        """Return how many hops away a node is that is reached on our own wire, at least 1."""
+        hops = None if self._routes is None else self._routes.native_hops(destination)
+        return hops or 1
+
     def hops(self) -> dict[NodeId, int]:
         """Return how far the nodes are that are reached without published relays."""
         direct = [link.peer for link in self._links.online() if _is_untunnelled(link)]
