@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
 _SLACK: Final = 64
@@ -46,6 +46,14 @@ class Agenda(Generic[Key]):
         if self._moments.pop(key, None) is not None and (
             self._count > 2 * len(self._moments) + _SLACK
         ):
+            self._tidy()
+
+    def drop_all(self, keys: Iterable[Key]) -> None:
+        """Forget keys, those that are there."""
+        moments = self._moments
+        for key in keys:
+            moments.pop(key, None)
+        if self._count > 2 * len(moments) + _SLACK:
             self._tidy()
 
     @property

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from ironmesh.delivery.records import OutboxRow, OutboxState, UpdateOutbox
+from ironmesh.delivery.records import OutboxRow, OutboxState
 from ironmesh.types import PRIORITIES
 
 RANKS: Final = {priority: rank for rank, priority in enumerate(PRIORITIES)}
@@ -34,6 +34,15 @@ class Stage(Enum):
 
 
 IN_WINDOW: Final = (Stage.LOADING, Stage.ON_WIRE)
+
+
+class End(msgspec.Struct, frozen=True, gc=False):
+    """How messages ended."""
+
+    state: OutboxState
+    wall: float
+    """Seconds since 1970."""
+    reason: str
 
 
 class Entry(msgspec.Struct, eq=False):
@@ -66,7 +75,7 @@ class Entry(msgspec.Struct, eq=False):
     written_no: int = 0
     victims: tuple[Entry, ...] = ()
     """Those that make room for it."""
-    end: UpdateOutbox | None = None
+    end: End | None = None
 
     @property
     def is_being_cancelled(self) -> bool:

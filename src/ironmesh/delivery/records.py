@@ -95,6 +95,17 @@ class UpdateOutbox(msgspec.Struct, frozen=True, gc=False):
     attempts: int | None = None
 
 
+class EndOutbox(msgspec.Struct, frozen=True, gc=False):
+    """Note that messages of ours to one destination ended alike; they stay as history."""
+
+    ids: tuple[MessageId, ...]
+    destination: NodeId
+    state: OutboxState
+    ended_wall: float
+    reason: str
+    attempts: int
+
+
 class PutInbox(msgspec.Struct, frozen=True, gc=False):
     """Take arrived messages in, and remember their ids."""
 
@@ -142,6 +153,7 @@ class ShiftClock(msgspec.Struct, frozen=True, gc=False):
 StoreOp = (
     PutOutbox
     | UpdateOutbox
+    | EndOutbox
     | PutInbox
     | MarkHandled
     | SetFloor

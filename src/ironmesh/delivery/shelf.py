@@ -7,9 +7,9 @@ from typing import Final
 
 from ironmesh.delivery.actions import Commit, Draft, OutboxAction, Settled
 from ironmesh.delivery.agenda import Agenda
-from ironmesh.delivery.entry import RANKS, Entry, Stage
+from ironmesh.delivery.entry import RANKS, End, Entry, Stage
 from ironmesh.delivery.lane import Lane, OutboxLimits
-from ironmesh.delivery.records import OutboxRow, OutboxState, Snapshot, UpdateOutbox
+from ironmesh.delivery.records import EndOutbox, OutboxRow, OutboxState, Snapshot
 from ironmesh.types import Instant, MessageId, NodeId, Random
 from ironmesh.wire.receipts import EPOCH_BYTES, split_id
 
@@ -144,7 +144,7 @@ class Shelf:
             if entry.stage is accepted:
                 lane.wait(entry)
             elif entry.end is not None:
-                actions.append(Commit((entry.end,), (entry.row.id,)))
+                actions.append(_commit_ends([entry]))
 
     def _evict(self, lane: Lane, victims: Sequence[Entry], actions: list[OutboxAction]) -> None:
         for victim in victims:
@@ -169,21 +169,16 @@ class Shelf:
         """
         if not entries:
             return
-        ops: list[UpdateOutbox] = []
+        end = End(state, now.wall, reason)
         for entry in entries:
-            row = entry.row
-            self._lanes[row.destination].leave(entry)
-            self.expiries.drop(entry)
-            self.retries.drop(entry)
-            entry.end = UpdateOutbox(
-                row.id, row.destination, state, now.wall, reason, row.attempts + entry.attempts
-            )
-            if entry.is_saved:
-                ops.append(entry.end)
-        if ops:
+            self._lanes[entry.row.destination].leave(entry)
+            entry.end = end
+        self.expiries.drop_all(entries)
+        self.retries.drop_all(entries)
+        saved = [entry for entry in entries if entry.is_saved]
+        if saved:
             # A receipt that we forget comes again when we send the message again.
-            can_wait = state is OutboxState.DELIVERED
-            actions.append(Commit(tuple(ops), tuple([op.id for op in ops]), can_wait))
+            actions.append(_commit_ends(saved, can_wait=state is OutboxState.DELIVERED))
         if state is not OutboxState.CANCELLED:
             tell_settled(entries, state, reason, actions)
 
@@ -200,12 +195,25 @@ class Shelf:
         """Try again what the store would not take."""
         late = [entry for entry in self.unsaved.take_due(now.mono) if entry.end is not None]
         if late:
-            ops = tuple(entry.end for entry in late if entry.end is not None)
-            actions.append(Commit(ops, tuple(entry.row.id for entry in late)))
+            actions.append(_commit_ends(late))
 
     def _forget(self, entry: Entry) -> None:
         self._entries.pop(entry.row.id, None)
         self.expiries.drop(entry)
+
+
+def _commit_ends(entries: Sequence[Entry], *, can_wait: bool = False) -> Commit:
+    alike: dict[tuple[NodeId, int, End], list[MessageId]] = {}
+    for entry in entries:
+        row, end = entry.row, entry.end
+        if end is not None:
+            key = (row.destination, row.attempts + entry.attempts, end)
+            alike.setdefault(key, []).append(row.id)
+    ops = tuple(
+        EndOutbox(tuple(ids), destination, end.state, end.wall, end.reason, attempts)
+        for (destination, attempts, end), ids in alike.items()
+    )
+    return Commit(ops, tuple([message_id for op in ops for message_id in op.ids]), can_wait)
 
 
 def tell_settled(

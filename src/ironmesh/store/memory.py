@@ -12,6 +12,7 @@ from enum import Enum
 import msgspec
 
 from ironmesh.delivery.records import (
+    EndOutbox,
     EpochRecord,
     ForeignId,
     ForgetEpochs,
@@ -72,9 +73,10 @@ class _Disk:
                 self._put_outbox(op)
             case UpdateOutbox():
                 self._update_outbox(op)
+            case EndOutbox():
+                self._end_outbox(op)
             case PutInbox():
-                for row in op.rows:
-                    self._put_inbox(row)
+                self._put_inbox(op)
             case MarkHandled():
                 self.handled.update(op.sequences)
             case SetFloor():
@@ -105,7 +107,16 @@ class _Disk:
                 attempts=row.attempts if op.attempts is None else op.attempts,
             )
 
-    def _put_inbox(self, row: InboxRow) -> None:
+    def _end_outbox(self, op: EndOutbox) -> None:
+        how = (op.destination, op.state, op.ended_wall, op.reason, op.attempts)
+        for message_id in op.ids:
+            self._update_outbox(UpdateOutbox(message_id, *how))
+
+    def _put_inbox(self, op: PutInbox) -> None:
+        for row in op.rows:
+            self._put_arrived(row)
+
+    def _put_arrived(self, row: InboxRow) -> None:
         message = row.message
         self.inbox[row.sequence] = row
         self.next_sequence = max(self.next_sequence, row.sequence + 1)

@@ -6,7 +6,7 @@ import pytest
 from tests.support.outbox import BOB, CAROL, EPOCH, Desk, of, sent, told
 
 from ironmesh.delivery.actions import Commit, ForgedReceipt, Load, Settled, Transmit
-from ironmesh.delivery.records import OutboxState, UpdateOutbox
+from ironmesh.delivery.records import EndOutbox, OutboxState
 from ironmesh.errors import DeliveryError, MessageTooLargeError, QueueFullError
 from ironmesh.wire.receipts import Receipt, Verdict, split_id
 
@@ -309,7 +309,7 @@ def test_an_end_that_the_store_would_not_take_is_written_later():
     assert desk.outbox.state(desk.ids[0]) is None
     desk.pass_time(5)
     (again,) = of(Commit, desk.timer())
-    assert [op.state for op in again.ops if isinstance(op, UpdateOutbox)] == [S.DELIVERED]
+    assert [op.state for op in again.ops if isinstance(op, EndOutbox)] == [S.DELIVERED]
     assert desk.states() == [S.DELIVERED]
 
 

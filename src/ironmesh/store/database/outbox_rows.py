@@ -8,8 +8,8 @@ divided.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -86,6 +86,17 @@ def open_run(opener: Opener, epoch: int, number: int, count: int, sealed: bytes)
     return contents
 
 
+class Ends(NamedTuple):
+    """Messages of one numbering that ended alike."""
+
+    epoch: int
+    numbers: list[int]
+    """In order."""
+    state: OutboxState
+    ended_wall: float
+    attempts: int
+
+
 class Payloads:
     """Finds payloads of our messages; a row is opened once for those that follow one another."""
 
@@ -132,7 +143,7 @@ class OutboxRows:
         self._run_bytes = 0
 
     def put(self, epoch: int, number: bytes, row: OutboxRow, payload: bytes) -> None:
-        """Gather a new message, to be inserted by `flush`."""
+        """Gather a new message."""
         state = STATE_NUMBERS[row.state]
         alike = (
             epoch,
@@ -162,11 +173,22 @@ class OutboxRows:
         self._run_bytes += size
         self._run.append(Content(row.type, PRIORITY_NUMBERS[row.priority], row.size_bytes, payload))
 
-    def flush(self, updates: Mapping[tuple[int, bytes], UpdateOutbox]) -> None:
-        """Insert what was gathered, then change rows."""
+    def insert(self) -> None:
+        """Insert what was gathered."""
         self._end_run()
         execute_rows(self._connection, _PUT, _WIDTH, self._values)
         self._values.clear()
+
+    def end(self, ends: Iterable[Ends]) -> None:
+        """Note how messages ended."""
+        for one in ends:
+            state = STATE_NUMBERS[one.state]
+            key = (state, state in _END_NUMBERS, one.ended_wall, None, one.attempts, one.epoch)
+            for first, last in runs(one.numbers):
+                self._change(key, first, last)
+
+    def update(self, updates: Mapping[tuple[int, bytes], UpdateOutbox]) -> None:
+        """Change messages, by row of their numbering and number."""
         alike: dict[tuple[Any, ...], list[int]] = {}
         for (epoch, number), update in updates.items():
             state = STATE_NUMBERS[update.state]

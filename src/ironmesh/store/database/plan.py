@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from ironmesh.delivery.records import (
+    EndOutbox,
     ForgetEpochs,
     MarkHandled,
     PruneHistory,
@@ -22,7 +23,7 @@ from ironmesh.delivery.records import (
     UpdateOutbox,
 )
 from ironmesh.store.database.inbox_rows import InboxRows
-from ironmesh.store.database.outbox_rows import OutboxRows
+from ironmesh.store.database.outbox_rows import Ends, OutboxRows
 from ironmesh.store.database.pruning import Pruning
 from ironmesh.store.database.rows import EPOCH_BYTES, node_bytes, split_id
 from ironmesh.store.database.sealing import Sealer
@@ -73,12 +74,16 @@ class Plan:
         self._inbox = inbox
         self._pruning = pruning
         self._updates: dict[tuple[int, bytes], UpdateOutbox] = {}
+        self._ends: list[Ends] = []
+        self._ended: dict[int, int] = {}
+        """By numbering, the largest number among those."""
         self._arrived: dict[int, set[int]] = {}
         self._foreign: list[Any] = []
         self._handled: dict[int, None] = {}
         self._take: dict[type, Callable[[Any], None]] = {
             PutOutbox: self._put_outbox,
             UpdateOutbox: self._update_outbox,
+            EndOutbox: self._end_outbox,
             PutInbox: self._put_inbox,
             MarkHandled: self._mark_handled,
             SetFloor: self._set_floor,
@@ -107,7 +112,8 @@ class Plan:
         for row, payload in operation.rows:
             epoch_bytes, number = split_id(row.id)
             epoch = use(row.destination, epoch_bytes, number)
-            if (epoch, number) in self._updates:
+            is_behind = self._ended and int.from_bytes(number) <= self._ended.get(epoch, -1)
+            if is_behind or (epoch, number) in self._updates:
                 self._flush()
             put(epoch, number, row, payload)
 
@@ -117,9 +123,30 @@ class Plan:
         if epoch is None:
             return
         earlier = self._updates.get((epoch, number))
-        if earlier is not None and operation.attempts is None and earlier.attempts is not None:
+        is_less = earlier is not None and operation.attempts is None
+        if self._ends or (is_less and earlier is not None and earlier.attempts is not None):
             self._flush()
         self._updates[epoch, number] = operation
+
+    def _end_outbox(self, operation: EndOutbox) -> None:
+        ids, destination, state = operation.ids, operation.destination, operation.state
+        wall, reason, attempts = operation.ended_wall, operation.reason, operation.attempts
+        if reason:  # sealed for each
+            for one in ids:
+                self._update_outbox(UpdateOutbox(one, destination, state, wall, reason, attempts))
+            return
+        if self._updates:
+            self._flush()
+        by_epoch: dict[bytes, list[int]] = {}
+        for one in ids:
+            epoch_bytes, number = split_id(one)
+            by_epoch.setdefault(epoch_bytes, []).append(int.from_bytes(number))
+        for epoch_bytes, numbers in by_epoch.items():
+            epoch = self._epochs.find(destination, epoch_bytes)
+            if epoch is not None:
+                numbers.sort()
+                self._ends.append(Ends(epoch, numbers, state, wall, attempts))
+                self._ended[epoch] = max(numbers[-1], self._ended.get(epoch, -1))
 
     def _put_inbox(self, operation: PutInbox) -> None:
         for row in operation.rows:
@@ -161,13 +188,17 @@ class Plan:
 
     def _flush(self) -> None:
         """New rows first: what changes a row was said after it was put."""
-        self._outbox.flush(self._updates)
+        self._outbox.insert()
+        self._outbox.end(self._ends)
+        self._outbox.update(self._updates)
         self._inbox.flush(self._handled)
         execute_rows(self._connection, _PUT_ARRIVED, 3, self._arrived_values())
         execute_rows(self._connection, _PUT_FOREIGN, 2, self._foreign)
         self._epochs.flush()
         self._sources.flush()
-        for gathered in (self._updates, self._arrived, self._foreign, self._handled):
+        self._ends.clear()
+        self._foreign.clear()
+        for gathered in (self._updates, self._ended, self._arrived, self._handled):
             gathered.clear()
 
     def _arrived_values(self) -> list[Any]:

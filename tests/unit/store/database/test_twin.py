@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.support.stores import BOB, CAROL, DATA_KEY, WALL, inbox_row, message_id, outbox_row
 
 from ironmesh.delivery.records import (
+    EndOutbox,
     ForgetEpochs,
     MarkHandled,
     OutboxState,
@@ -52,6 +53,7 @@ class Maker:
             self.put_outbox,
             self.update,
             self.update_many,
+            self.end_many,
             self.put_inbox,
             self.mark,
             self.floor,
@@ -102,6 +104,14 @@ class Maker:
             UpdateOutbox(one, destination, state, wall if state.is_end else None, "", 1)
             for destination, one in self.ids[begin : begin + self._draw(st.integers(1, 6))]
         ]
+
+    def end_many(self) -> StoreOp:
+        destination = self._draw(st.sampled_from(NODES))
+        ids = [one for to, one in self.ids if to == destination and self._draw(st.booleans())]
+        state = self._draw(st.sampled_from([one for one in OutboxState if one.is_end]))
+        reason = self._draw(st.sampled_from(["", "", "so"]))
+        wall, attempts = self._draw(WALLS), self._draw(st.integers(0, 9))
+        return EndOutbox(tuple(ids), destination, state, wall, reason, attempts)
 
     def put_inbox(self) -> StoreOp:
         rows = []
