@@ -170,6 +170,8 @@ class LinkInfo(msgspec.Struct, frozen=True):
     """Frames that the peer takes at once above that rate."""
     piece_bytes: int = 0
     """Larger payloads are written in pieces of at most so much; 0 = every message as a whole."""
+    peer_clock_ms: int = 0
+    """What the peer's clock showed in the handshake, ms since 1970, for records; 0 = untold."""
 
     @property
     def is_ours(self) -> bool:

@@ -10,6 +10,8 @@ from ironmesh.types import Instant, NodeId
 MAX_ERROR_S: Final = 3600.0
 ENOUGH_PEERS: Final = 3
 """Fewer could be one liar and one who is wrong."""
+MAX_LEFT: Final = 256
+"""Peers that left of which it is known what their clocks showed."""
 OLDEST_S: Final = 1_764_028_800.0
 """2025-11-25: no clock that is right shows a time before this program was written."""
 
@@ -22,19 +24,30 @@ class RecordClock:
 
     def __init__(self) -> None:
         self._offsets: dict[NodeId, float] = {}
-        """What each peer's clock showed, less our monotonic clock."""
+        """What each direct peer's clock showed, less our monotonic clock."""
+        self._left: dict[NodeId, float] = {}
+        """The same, of peers that left."""
 
     def heard(self, peer: NodeId, clock_ms: int, now: Instant) -> None:
-        """A direct peer told its clock in a handshake.
+        """A peer is direct, and told its clock in the handshake.
 
         Args:
-            clock_ms: milliseconds since 1970.
+            clock_ms: milliseconds since 1970; 0 = it said nothing, as in a session that is resumed:
+                what it said before counts.
         """
-        self._offsets[peer] = clock_ms / 1000 - now.mono
+        if clock_ms:
+            self._offsets[peer] = clock_ms / 1000 - now.mono
+        elif peer in self._left:
+            self._offsets[peer] = self._left[peer]
 
     def gone(self, peer: NodeId) -> None:
         """A peer is no longer direct."""
-        self._offsets.pop(peer, None)
+        offset = self._offsets.pop(peer, None)
+        if offset is not None:
+            self._left.pop(peer, None)
+            self._left[peer] = offset
+            while len(self._left) > MAX_LEFT:
+                del self._left[next(iter(self._left))]
 
     def is_wrong(self, now: Instant) -> bool:
         """Tell whether the own clock is not gone by; that is worth a warning."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.support.legacy import identity
 from tests.support.parcels import START, later
 
-from ironmesh.mesh.clock import OLDEST_S, RecordClock
+from ironmesh.mesh.clock import MAX_LEFT, OLDEST_S, RecordClock
 from ironmesh.mesh.sequence import RESERVE, OwnSequence
 from ironmesh.types import Instant
 from ironmesh.wire.native.beacons import MAX_SEQUENCE
@@ -47,6 +47,26 @@ def test_a_peer_that_left_does_not_count() -> None:
     made.gone(PEERS[0])
     made.gone(PEERS[4])
     assert made.time(START) == START.wall
+
+
+def test_a_peer_whose_session_is_resumed_counts_as_it_said_before() -> None:
+    made = clock(2 * HOUR, 2 * HOUR, 2 * HOUR)
+    made.gone(PEERS[0])
+    made.heard(PEERS[4], 0, START)
+    assert not made.is_wrong(START)
+    made.heard(PEERS[0], 0, START)
+    assert made.time(START) == START.wall + 2 * HOUR
+
+
+def test_what_is_known_of_peers_that_left_is_bounded() -> None:
+    made = clock()
+    many = [identity(f"many {number}").node_id for number in range(MAX_LEFT + 3)]
+    for peer in many:
+        made.heard(peer, int((START.wall + 2 * HOUR) * 1000), START)
+        made.gone(peer)
+    for peer in many[:3]:
+        made.heard(peer, 0, START)
+    assert not made.is_wrong(START)
 
 
 def test_a_clock_older_than_the_program_goes_by_any_peer_there_is() -> None:

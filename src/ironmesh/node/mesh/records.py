@@ -96,6 +96,7 @@ class Records:
         self._counters = counters
         self._journal = journal
         self._record_clock = RecordClock()
+        self._has_warned = False
         self._book = RecordBook(
             identity.node_id,
             self._record_clock,
@@ -205,12 +206,22 @@ class Records:
 
     # --- Neighbours --------------------------------------------------------------------------
 
-    def link_up(self, peer: NodeId) -> None:
-        """A session with a neighbour began."""
-        self._run(self._book.link_up(peer, self._clock.now()))
+    def link_up(self, peer: NodeId, clock_ms: int) -> None:
+        """A session with a neighbour began.
+
+        Args:
+            clock_ms: what its clock showed, milliseconds since 1970; 0 = it did not say.
+        """
+        now = self._clock.now()
+        self._record_clock.heard(peer, clock_ms, now)
+        if self._record_clock.is_wrong(now) and not self._has_warned:
+            self._has_warned = True
+            _log.warning("the clock of this machine is wrong: neighbours agree on another time")
+        self._run(self._book.link_up(peer, now))
 
     def link_down(self, peer: NodeId) -> None:
         """The session with a neighbour ended."""
+        self._record_clock.gone(peer)
         self._run(self._book.link_down(peer, self._clock.now()))
 
     def heard(self, beacon: Beacon, peer: NodeId) -> None:

@@ -207,7 +207,7 @@ class Mesh:
             return
         self._paths.forget(link.peer)
         self._relay.link_up(link)
-        self._records.link_up(link.peer)
+        self._records.link_up(link.peer, link.info.peer_clock_ms)
         self._routing.link_up(link)
 
     def link_down(self, link: Link) -> None:

@@ -111,6 +111,7 @@ class NativeChannel:
             protocol_version=claim.protocol_version,
             max_payload_bytes=MAX_PAYLOAD_BYTES,
             piece_bytes=piece_bytes(max_record_bytes),
+            peer_clock_ms=claim.statement.clock_ms if claim.statement is not None else 0,
         )
 
     @property
