@@ -31,8 +31,6 @@ class Accepted(msgspec.Struct, frozen=True):
     ids: tuple[MessageId, ...]
     """One for each draft, in their order."""
     ops: tuple[StoreOp, ...]
-    size_bytes: int
-    """Of all payloads."""
 
 
 # --- Actions of the outbox ------------------------------------------------------------------------

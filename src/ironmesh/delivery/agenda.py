@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Final, Generic, TypeVar
 
 _SLACK: Final = 64
@@ -36,8 +36,18 @@ class Agenda(Generic[Key]):
 
     def put(self, key: Key, at: float) -> None:
         """Note a key, or move it to another moment."""
-        self._moments[key] = at
-        self._append(key, at)
+        self.put_all((key,), at)
+
+    def put_all(self, keys: Sequence[Key], at: float) -> None:
+        """Note keys, or move them to another moment, the same for all."""
+        self._moments.update(dict.fromkeys(keys, at))
+        noted = self._keys.get(at)
+        if noted is None:
+            self._keys[at] = [*keys]
+            heapq.heappush(self._heap, at)
+        else:
+            noted += keys
+        self._count += len(keys)
         if self._count > 2 * len(self._moments) + _SLACK:
             self._tidy()
 
@@ -83,21 +93,12 @@ class Agenda(Generic[Key]):
                     due.append(key)
         return due
 
-    def _append(self, key: Key, at: float) -> None:
-        keys = self._keys.get(at)
-        if keys is None:
-            self._keys[at] = [key]
-            heapq.heappush(self._heap, at)
-        else:
-            keys.append(key)
-        self._count += 1
-
     def _tidy(self) -> None:
         self._keys = {}
-        self._heap = []
-        self._count = 0
         for key, at in self._moments.items():
-            self._append(key, at)
+            self._keys.setdefault(at, []).append(key)
+        self._heap = sorted(self._keys)
+        self._count = len(self._moments)
 
 
 class Line(Generic[Item]):

@@ -14,6 +14,7 @@ the shell carries out in their order:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 from ironmesh.delivery.actions import (
@@ -28,7 +29,6 @@ from ironmesh.delivery.actions import (
 from ironmesh.delivery.entry import Entry, Stage
 from ironmesh.delivery.lane import Lane, LaneLink, OutboxLimits
 from ironmesh.delivery.records import (
-    OutboxRow,
     OutboxState,
     PutOutbox,
     Snapshot,
@@ -112,23 +112,16 @@ class Outbox:
         for draft in drafts:
             self._check(draft)
         entries: list[Entry] = []
-        ops: list[StoreOp] = []
-        rows: list[tuple[OutboxRow, bytes]] = []
-        size_bytes = 0
         try:
-            for draft in drafts:
-                entry = self._shelf.admit(draft, now)
-                entries.append(entry)
-                rows.append((entry.row, draft.payload))
-                size_bytes += entry.row.size_bytes
-                if entry.victims:
-                    ops += _evictions(entry.victims, now)
+            self._shelf.admit(drafts, now, entries)
         except DeliveryError:
             for entry in reversed(entries):
                 self._shelf.undo(entry)
             raise
-        ops.append(PutOutbox(tuple(rows)))
-        return Accepted(tuple([row.id for row, _payload in rows]), tuple(ops), size_bytes)
+        rows = [(one.row, draft.payload) for one, draft in zip(entries, drafts, strict=True)]
+        evicted = chain.from_iterable(_evictions(entry.victims, now) for entry in entries)
+        ops: list[StoreOp] = [*evicted, PutOutbox(tuple(rows))]
+        return Accepted(tuple([row.id for row, _payload in rows]), tuple(ops))
 
     def _check(self, draft: Draft) -> None:
         lane = self._shelf.known_lane(draft.destination)
@@ -152,7 +145,7 @@ class Outbox:
         entries = self._shelf.find(ids)
         ended = [entry for entry in entries if entry.is_saved]
         self._shelf.saved([entry for entry in entries if not entry.is_saved], actions)
-        cancelled = [entry for entry in ended if self._shelf.end_saved(entry)]
+        cancelled = self._shelf.ends_saved(ended)
         if cancelled:
             tell_settled(cancelled, OutboxState.CANCELLED, "", actions)
         for lane in self._shelf.lanes_of(entries):

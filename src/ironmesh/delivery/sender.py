@@ -168,7 +168,8 @@ class Sender:
     def written(self, entries: Iterable[Entry], now: Instant, actions: list[OutboxAction]) -> None:
         """Wait for receipts of these; to a peer that sends none there is nothing to wait for."""
         sent: list[Entry] = []
-        on_wire, put_retry, at = Stage.ON_WIRE, self._shelf.retries.put, now.mono
+        on_wire, at = Stage.ON_WIRE, now.mono
+        due: dict[float, list[Entry]] = {}
         for entry in entries:
             if entry.stage is not on_wire:
                 continue
@@ -179,7 +180,9 @@ class Sender:
             lane.written_no += 1
             entry.written_no = lane.written_no
             entry.written_at = at
-            put_retry(entry, at + pause_s(entry.tries, lane.jitter))
+            due.setdefault(at + pause_s(entry.tries, lane.jitter), []).append(entry)
+        for moment, some in due.items():
+            self._shelf.retries.put_all(some, moment)
         self._shelf.end(sent, OutboxState.SENT, "", now, actions)
         for lane in self._shelf.lanes_of(sent):
             self.pump(lane, now, actions)

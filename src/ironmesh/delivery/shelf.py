@@ -71,6 +71,7 @@ class Shelf:
             lane = self.lane(row.destination)
             _epoch, number = split_id(row.id)
             entry = self._enter(lane, row, number, now.mono + max(0.0, left_s), None)
+            self.expiries.put(entry, entry.expires_at)
             entry.is_saved = True
             if row.state is OutboxState.HELD:
                 lane.hold(entry)
@@ -84,12 +85,23 @@ class Shelf:
         epoch, number = split_id(row.id)
         return self.lane(row.destination).epoch == epoch, number
 
-    def admit(self, draft: Draft, now: Instant) -> Entry:
-        """Take a new message in.
+    def admit(self, drafts: Iterable[Draft], now: Instant, entries: list[Entry]) -> None:
+        """Take new messages in, and add to `entries` those that are in.
 
         Raises:
-            QueueFullError: too much that is at least as urgent waits for its destination.
+            QueueFullError: too much that is at least as urgent waits for a destination.
         """
+        expiring: dict[float, list[Entry]] = {}
+        try:
+            for draft in drafts:
+                entry = self._admit(draft, now)
+                entries.append(entry)
+                expiring.setdefault(entry.expires_at, []).append(entry)
+        finally:
+            for at, some in expiring.items():
+                self.expiries.put_all(some, at)
+
+    def _admit(self, draft: Draft, now: Instant) -> Entry:
         lane = self.lane(draft.destination)
         victims = lane.make_room(RANKS[draft.priority], len(draft.payload))
         if not lane.epoch:
@@ -106,9 +118,9 @@ class Shelf:
             as_of_wall=now.wall,
         )
         entry = self._enter(lane, row, number, now.mono + draft.lifetime_s, draft.payload)
-        entry.victims = victims
-        for victim in victims:
-            self.expiries.drop(victim)
+        if victims:
+            entry.victims = victims
+            self.expiries.drop_all(victims)
         return entry
 
     def _enter(
@@ -117,7 +129,6 @@ class Shelf:
         self._orders += 1
         entry = Entry(row, self._orders, number, RANKS[row.priority], expires_at, payload)
         self._entries[row.id] = entry
-        self.expiries.put(entry, expires_at)
         lane.add(entry)
         return entry
 
@@ -182,14 +193,14 @@ class Shelf:
         if state is not OutboxState.CANCELLED:
             tell_settled(entries, state, reason, actions)
 
-    def end_saved(self, entry: Entry) -> bool:
-        """The end of an entry is on disk; True if it is to be told now."""
-        if entry.end is None:
-            return False
-        self._lanes[entry.row.destination].gone(entry)
-        self.unsaved.drop(entry)
-        self._forget(entry)
-        return entry.end.state is OutboxState.CANCELLED
+    def ends_saved(self, entries: Iterable[Entry]) -> list[Entry]:
+        """The ends of entries are on disk; return those whose end is to be told now."""
+        ended = [entry for entry in entries if entry.end is not None]
+        for entry in ended:
+            self._lanes[entry.row.destination].gone(entry)
+            del self._entries[entry.row.id]
+        self.unsaved.drop_all(ended)
+        return [entry for entry in ended if entry.is_being_cancelled]
 
     def save_ends(self, now: Instant, actions: list[OutboxAction]) -> None:
         """Try again what the store would not take."""

@@ -55,7 +55,7 @@ class Told:
         if self._too_many in numbers:
             raise QueueFullError("too much waits", "wait")
         ids = tuple(MessageId(str(number).encode()) for number in numbers)
-        return Accepted(ids, tuple(PruneHistory(float(number)) for number in numbers), 0)
+        return Accepted(ids, tuple(PruneHistory(float(number)) for number in numbers))
 
     def _on_saved(self, ids: Sequence[MessageId], later: Sequence[MessageId]) -> None:
         self.saved += map(int, ids)
