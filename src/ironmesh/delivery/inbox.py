@@ -135,7 +135,8 @@ class Inbox:
         is_new, is_known = Standing.NEW, Standing.KNOWN
         room = 2 * self._limits.messages - self.backlog
         for message in messages:
-            standing = self._look(message, is_foreign, now, has_room=new < room)
+            has_room = new < room and self._bytes < 2 * self._limits.payload_bytes
+            standing = self._look(message, is_foreign, now, has_room=has_room)
             if standing is is_new:
                 new += 1
                 self._take(via, message, is_foreign, now)
@@ -153,19 +154,18 @@ class Inbox:
     def _look(
         self, message: Message, is_foreign: bool, now: Instant, *, has_room: bool
     ) -> Standing:
-        if is_foreign:
-            is_known = self._foreign.is_known(message.source, message.id)
-            standing = Standing.KNOWN if is_known else Standing.NEW
+        """Tell what is known of a message, which is known from now on if there is room for it."""
+        if not is_foreign:
+            standing = self._own.look(message.source, message.id, now, remembers=has_room)
+        elif self._foreign.is_known(message.source, message.id):
+            standing = Standing.KNOWN
         else:
-            standing = self._own.look(message.source, message.id, now)
-        has_room = has_room and self._bytes < 2 * self._limits.payload_bytes
+            standing = Standing.NEW
+            if has_room:
+                self._foreign.add(message.source, message.id, now)
         return standing if has_room or standing is not Standing.NEW else Standing.FULL
 
     def _take(self, via: NodeId, message: Message, is_foreign: bool, now: Instant) -> None:
-        if is_foreign:
-            self._foreign.add(message.source, message.id, now)
-        else:
-            self._own.add(message.source, message.id)
         self._uncommitted.add((message.source, message.id))
         self._arrived.append(
             InboxRow(

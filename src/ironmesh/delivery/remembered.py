@@ -63,8 +63,14 @@ class OwnIds:
             epochs = self._sources.setdefault(record.source, {})
             epochs[record.epoch] = _Epoch(used_at, record.floor, record.numbers)
 
-    def look(self, source: NodeId, message_id: MessageId, now: Instant) -> Standing:
-        """Tell what is known of an id."""
+    def look(
+        self, source: NodeId, message_id: MessageId, now: Instant, *, remembers: bool = False
+    ) -> Standing:
+        """Tell what is known of an id.
+
+        Args:
+            remembers: from now on it is known, if it is new.
+        """
         name, number = split_id(message_id)
         epoch = self._epoch(source, name, now)
         if epoch is None or number > MAX_NUMBER:
@@ -75,12 +81,11 @@ class OwnIds:
             return Standing.KNOWN
         if epoch.is_halted:
             return Standing.HALTED
-        return Standing.FULL if len(epoch.numbers) >= MAX_IDS_ABOVE_FLOOR else Standing.NEW
-
-    def add(self, source: NodeId, message_id: MessageId) -> None:
-        """Remember an id that was looked up before."""
-        name, number = split_id(message_id)
-        self._sources[source][name].numbers.add(number)
+        if len(epoch.numbers) >= MAX_IDS_ABOVE_FLOOR:
+            return Standing.FULL
+        if remembers:
+            epoch.numbers.add(number)
+        return Standing.NEW
 
     def halt(self, source: NodeId, message_id: MessageId) -> None:
         """A message was not taken: its source must start over before newer ones are."""

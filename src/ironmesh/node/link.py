@@ -506,4 +506,4 @@ class Link:
 
 def _count(messages: Sequence[Message]) -> int:
     """Return how many messages are not just between neighbours."""
-    return sum(message.id is not NO_ID for message in messages)
+    return sum([message.id is not NO_ID for message in messages])

@@ -32,7 +32,7 @@ def test_an_id_is_new_exactly_once(steps):
             assert standing is Standing.KNOWN
         else:
             assert standing is Standing.NEW
-            ids.add(BOB, join_id(EPOCH, number))
+            ids.look(BOB, join_id(EPOCH, number), NOW, remembers=True)
             known.add(number)
     assert len(ids) == len([number for number in known if number >= floor])
 
