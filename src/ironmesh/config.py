@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ironmesh.errors import ConfigError
-from ironmesh.types import MeshMode, Secret
+from ironmesh.types import MeshMode, NodeId, Secret, is_node_id
 
 DEFAULT_PORT: Final = 8765
 MIN_PASSPHRASE_CHARS: Final = 12
@@ -43,6 +43,17 @@ def check_name(name: str) -> str:
             f"the name is longer than {MAX_NAME_BYTES} bytes", "choose a shorter --name"
         )
     return name
+
+
+def check_node_id(node_id: str) -> NodeId:
+    """Return a node id.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not is_node_id(node_id):
+        raise ConfigError(f"{node_id!r} is not a node id", "write its 32 hex digits")
+    return NodeId(node_id)
 
 
 def check_mesh(mesh: str) -> str:
@@ -166,6 +177,8 @@ class NodeConfig:
     """The mesh passphrase may serve on the 0.8 wire, however weak it is."""
     mesh_routing: MeshMode = MeshMode.RELAY
     max_hops: int = 5
+    revocation_authorities: frozenset[NodeId] = frozenset()
+    """Nodes that may end the identity of others, for the whole mesh."""
     """How far a message may go over nodes that speak the 0.8 wire; ours count for themselves."""
     route_announce_interval_s: float = 30.0
     """Between two announcements of routes to a neighbour on the 0.8 wire."""
@@ -210,6 +223,8 @@ class NodeConfig:
             )
 
     def _check_mesh_settings(self) -> None:
+        for authority in self.revocation_authorities:
+            check_node_id(authority)
         if not 0 < self.max_hops <= MAX_LEGACY_HOPS:
             raise ConfigError(
                 f"max_hops={self.max_hops} is out of range", f"use 1 to {MAX_LEGACY_HOPS}"

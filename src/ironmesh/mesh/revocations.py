@@ -62,13 +62,13 @@ class RevocationBook:
     """All revocations that this node believes; none is ever dropped.
 
     Args:
-        authorities: the keys (32 bytes each) that may revoke others.
+        authorities: the nodes that may revoke others.
         is_pinned: says of which nodes a revocation always finds room.
     """
 
     def __init__(
         self,
-        authorities: Collection[bytes],
+        authorities: Collection[NodeId],
         is_pinned: Callable[[NodeId], bool],
         limits: RevocationLimits | None = None,
     ) -> None:
@@ -86,6 +86,11 @@ class RevocationBook:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def signer_of(self, node_id: NodeId) -> NodeId | None:
+        """Return who ended an identity; None = nobody did."""
+        revocation = self._kept.get(node_id)
+        return None if revocation is None else revocation.signer_id
 
     @property
     def revocations(self) -> Sequence[Revocation]:
@@ -122,7 +127,7 @@ class RevocationBook:
         if node_id in self._kept:
             return []
         is_own = revocation.signer == revocation.revoked
-        is_authorised = revocation.signer in self._authorities
+        is_authorised = revocation.signer_id in self._authorities
         if not is_own and not is_authorised:
             return self._refuse("not_authorised")
         if not check_revocation(revocation):

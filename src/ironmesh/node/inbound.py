@@ -33,7 +33,8 @@ _FOR_THE_NODE: Final = frozenset(
 """The node consumes these; they never reach a handler, but for an ACK of a published node."""
 
 
-_MESH_TYPES: Final = frozenset(MeshType)
+_MESH_TYPES: Final = frozenset({*MeshType, MessageType.REVOCATION})
+"""Of neighbours of ours."""
 
 
 class MeshReader(Protocol):

@@ -342,6 +342,7 @@ class Node:
                 reader=post.inbound,
                 capabilities=post.capabilities.own,
                 trust=trust,
+                bar=self._bar,
                 books=books,
                 tasks=self._tasks,
                 clock=self._clock,
@@ -555,15 +556,31 @@ class Node:
         return pin
 
     def revoke(self, who: str, reason: str) -> NodeId:
-        """Bar a key for good and end its session; see `TrustStore.revoke`."""
+        """Bar a key for good and end its session; see `TrustStore.revoke`.
+
+        Where this node is an authority, the whole mesh is told, and so it is when the key is the
+        own one: nobody then talks to this node any more.
+        """
         parts = self._running()
         node_id = NodeId(who) if is_node_id(who) else parts.trust.get(who).node_id
-        parts.trust.revoke(node_id, self.node_id, self._clock.now(), reason)
+        is_own = node_id == self.node_id
+        public = parts.keys.keys.identity.public if is_own else parts.trust.public_key(node_id)
+        self._bar(node_id, self.node_id, reason)
+        is_believed = is_own or self.node_id in self.config.revocation_authorities
+        if parts.mesh is not None and is_believed:
+            parts.mesh.revoke(node_id, public)
+        return node_id
+
+    def _bar(self, node_id: NodeId, revoker: NodeId, reason: str = "") -> None:
+        parts = self._parts
+        if parts is None or not parts.trust.revoke(node_id, revoker, self._clock.now(), reason):
+            return
         self._forget(parts, node_id)
-        parts.journal.record(AuditEvent.PEER_REVOKED, node_id=node_id, reason=reason)
+        parts.journal.record(
+            AuditEvent.PEER_REVOKED, node_id=node_id, reason=reason, revoker=revoker
+        )
         for link in parts.links.of_peer(node_id):
             link.close_soon("revoked", is_listening=False)
-        return node_id
 
     @staticmethod
     def _forget(parts: Parts, node_id: NodeId) -> None:

@@ -54,6 +54,7 @@ def node_config(settings: Settings, secrets: Passphrases) -> NodeConfig:
         legacy_same_passphrase=settings["legacy_same_passphrase"],
         mesh_routing=MeshMode(settings["mesh_routing"]),
         max_hops=settings["max_hops"],
+        revocation_authorities=frozenset(settings["revocation_authorities"]),
         route_announce_interval_s=settings["route_announce_interval"],
         route_ttl_s=settings["route_ttl"],
         allow_plain_relay=settings["allow_plain_relay"],

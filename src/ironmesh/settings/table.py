@@ -16,6 +16,7 @@ from ironmesh.config import (
     PeerAddress,
     check_mesh,
     check_name,
+    check_node_id,
     parse_moment,
     parse_protocol_version,
 )
@@ -339,6 +340,16 @@ _MESH: Final = (
         group=Group.MESH,
         default=MeshMode.RELAY.value,
         help="Hand on what is for others; only use routes; or know direct peers only.",
+    ),
+    Setting(
+        name="revocation_authorities",
+        kind=Listing(check_node_id, "IDS"),
+        flag="--revocation-authority",
+        is_repeated=True,
+        group=Group.MESH,
+        default=(),
+        default_text="none: each node ends its own identity only",
+        help="Node that may revoke others for the whole mesh.",
     ),
     Setting(
         name="max_hops",

@@ -36,7 +36,7 @@ BY_MALLORY = make_revocation(MALLORY, ALICE.public, TIME_S)
 def book(
     *, pinned: tuple[NodeId, ...] = (), limits: RevocationLimits | None = None
 ) -> RevocationBook:
-    made = RevocationBook([AUTHORITY.public], pinned.__contains__, limits)
+    made = RevocationBook([AUTHORITY.node_id], pinned.__contains__, limits)
     for peer in (PEER, OTHER, THIRD):
         made.link_up(peer)
     return made

@@ -19,6 +19,7 @@ TEXTS = {
     "bind": "127.0.0.9",
     "min_protocol_version": "ironmesh/0.5",
     "peers": "10.0.0.1:9",
+    "revocation_authorities": "0123456789abcdef0123456789abcdef",
     "capabilities": "llm:x",
     "legacy": "named",
     "previous_passphrase_until": "2027-01-31",

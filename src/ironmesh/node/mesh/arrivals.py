@@ -58,6 +58,7 @@ class Arrivals:
 
     Args:
         name_of: the name that a node gives itself; None = nothing is known of it yet.
+        is_revoked: tells of identities that ended.
         answer: seals a content for a source.
         reset: is told that a destination cannot go on with our stream.
     """
@@ -73,6 +74,7 @@ class Arrivals:
         counters: Counters,
         reader: Reader,
         name_of: Callable[[NodeId], str | None],
+        is_revoked: Callable[[NodeId], bool],
         answer: Callable[[NodeId, bytes], None],
         reset: Callable[[NodeId, Reset], None],
     ) -> None:
@@ -84,6 +86,7 @@ class Arrivals:
         self._counters = counters
         self._reader = reader
         self._name_of = name_of
+        self._is_revoked = is_revoked
         self._answer = answer
         self._reset = reset
         self._inbox = ParcelInbox(identity.node_id)
@@ -189,6 +192,9 @@ class Arrivals:
         name = self._name_of(source) or ""
         claim = PeerClaim(source, public, name, PROTOCOL_VERSION, WireKind.NATIVE)
         who = RefusedPeer(f"the mesh, by {via[:8]}", is_outgoing=False, claim=claim)
+        if self._is_revoked(source):
+            self._books.refusals.peer(Refusal.REVOKED, who, f"the key {source} was revoked")
+            return False
         try:
             verdict = self._trust.admit(claim, self._clock.now())
         except TrustFileError as error:

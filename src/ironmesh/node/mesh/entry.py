@@ -34,13 +34,15 @@ class MeshEntry:
 
     def link_up(self, link: Link) -> None:
         """A link with a peer carries messages from now on."""
-        if not link.info.is_ours or self._is_finished:
-            return
+        if link.info.is_ours and not self._is_finished:
+            self._made().link_up(link)
+
+    def _made(self) -> Mesh:
         if self.mesh is None:
             self.mesh = self._make()
             for callback in self._callbacks:
                 self.mesh.on_routes_changed(callback)
-        self.mesh.link_up(link)
+        return self.mesh
 
     def link_down(self, link: Link) -> None:
         """No link with a peer carries messages any more."""
@@ -108,6 +110,14 @@ class MeshEntry:
         self._callbacks.append(callback)
         if self.mesh is not None:
             self.mesh.on_routes_changed(callback)
+
+    def revoke(self, node_id: NodeId, public: bytes | None) -> bool:
+        """Tell everybody that an identity has ended; False if nobody would believe us.
+
+        Args:
+            public: its Ed25519 key, 32 bytes, if it is known.
+        """
+        return not self._is_finished and self._made().revoke(node_id, public)
 
     # --- Its end -----------------------------------------------------------------------------
 

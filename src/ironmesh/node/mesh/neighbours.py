@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ironmesh.types import NO_ID, MeshType, Message, MessagePriority, NodeId
+from ironmesh.types import NO_ID, MeshType, Message, MessagePriority, MessageType, NodeId
 
-Tell = Callable[[NodeId, MeshType, bytes], None]
+Tell = Callable[[NodeId, MeshType | MessageType, bytes], None]
 """Sends a message of the mesh to a neighbour, if there is a session with it."""
 
 
 def mesh_message(
     own_id: NodeId,
     peer: NodeId,
-    kind: MeshType,
+    kind: MeshType | MessageType,
     body: bytes,
     priority: MessagePriority = MessagePriority.HIGH,
 ) -> Message:

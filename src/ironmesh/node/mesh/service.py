@@ -29,6 +29,7 @@ from ironmesh.node.mesh.neighbours import mesh_message
 from ironmesh.node.mesh.paths import Path, Paths
 from ironmesh.node.mesh.records import Records
 from ironmesh.node.mesh.relay import Parcel, Relay
+from ironmesh.node.mesh.revocations import Bar, Revocations
 from ironmesh.node.mesh.routing import Routing
 from ironmesh.node.mesh.tracer import TracedHop, Tracer
 from ironmesh.node.outgoing import Outgoing
@@ -38,7 +39,7 @@ from ironmesh.observe.counters import Counters
 from ironmesh.session.parcels.sealing import DestinationKeys
 from ironmesh.store.mesh_state import MeshState
 from ironmesh.trust.store import TrustStore
-from ironmesh.types import MeshMode, MeshType, Message, NodeId, Random
+from ironmesh.types import MeshMode, MeshType, Message, MessageType, NodeId, Random
 from ironmesh.wire.native.beacons import Beacon
 from ironmesh.wire.native.relaying import Obstacle
 
@@ -55,6 +56,7 @@ class Mesh:
         state: where it is remembered between runs.
         capabilities: what this node can do.
         reader: takes messages that came by parcels.
+        bar: refuses a node whose identity ended.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Mesh:
         reader: Reader,
         capabilities: Callable[[], Sequence[str]],
         trust: TrustStore,
+        bar: Bar,
         books: Books,
         tasks: TaskSupervisor,
         clock: Clock,
@@ -95,6 +98,10 @@ class Mesh:
             counters=counters,
             journal=books.journal,
         )
+
+        def is_pinned(node_id: NodeId) -> bool:
+            return trust.public_key(node_id) is not None
+
         self._records = Records(
             identity,
             config.name,
@@ -103,11 +110,23 @@ class Mesh:
             tell=self._tell,
             listener=self,
             next_hops=self._router.next_hops,
-            is_pinned=lambda node_id: trust.public_key(node_id) is not None,
+            is_pinned=is_pinned,
             clock=clock,
             random=random,
             counters=counters,
             journal=books.journal,
+        )
+        self._revocations = Revocations(
+            identity,
+            config,
+            state=state,
+            tell=self._tell,
+            bar=bar,
+            is_pinned=is_pinned,
+            is_near=lambda node_id: is_pinned(node_id) or links.get(node_id) is not None,
+            tasks=tasks,
+            clock=clock,
+            counters=counters,
         )
         queues = RelayQueues[Parcel]()
         self._breakers = CircuitBreakers()
@@ -151,6 +170,7 @@ class Mesh:
             counters=counters,
             reader=reader,
             name_of=self._records.name_of,
+            is_revoked=self._revocations.is_revoked,
             answer=self._paths.send_content,
             reset=self._paths.reset,
         )
@@ -170,6 +190,7 @@ class Mesh:
         """Remember the last run, and say who this node is."""
         self._tasks.spawn(self._remember(), name="routes of the last run")
         self._tasks.spawn(self._records.run(), name="own record")
+        self._tasks.spawn(self._revocations.load(), name="revocations of the last run")
         self._tasks.spawn(self._arrivals.run(), name="parcels")
 
     async def _remember(self) -> None:
@@ -203,7 +224,7 @@ class Mesh:
 
     def link_up(self, link: Link) -> None:
         """A link with a peer carries messages from now on."""
-        if not link.info.is_ours:
+        if not link.info.is_ours or not self._revocations.link_up(link.peer):
             return
         self._paths.forget(link.peer)
         self._relay.link_up(link)
@@ -214,6 +235,7 @@ class Mesh:
         """No link with a peer carries messages any more."""
         if not link.info.is_ours:
             return
+        self._revocations.link_down(link.peer)
         self._routing.link_down(link.peer)
         self._records.link_down(link.peer)
         self._relay.link_down(link.peer)
@@ -244,6 +266,8 @@ class Mesh:
                 self._routing.received(peer, kind, body)
             elif kind in _RECORD_TYPES:
                 self._records.received(peer, kind, body)
+            elif kind == MessageType.REVOCATION:
+                self._revocations.received(peer, body)
             elif kind == MeshType.UNREACHABLE:
                 self._relay.take_unreachable(peer, body)
             elif kind == MeshType.TRACE:
@@ -253,7 +277,7 @@ class Mesh:
         except RemoteProtocolError as error:
             self._books.refusals.frame(error.reason, peer, "", f"{kind}: {error}")
 
-    def _tell(self, peer: NodeId, kind: MeshType, body: bytes) -> None:
+    def _tell(self, peer: NodeId, kind: MeshType | MessageType, body: bytes) -> None:
         link = self._links.get(peer)
         if link is not None and link.is_usable and link.info.is_ours:
             link.enqueue([mesh_message(self._own_id, peer, kind, body)])
@@ -321,6 +345,12 @@ class Mesh:
     async def trace(self, destination: NodeId, timeout_s: float) -> list[TracedHop]:
         """Return who is on the way to a destination; see `Tracer.trace`."""
         return await self._tracer.trace(destination, timeout_s)
+
+    def revoke(self, node_id: NodeId, public: bytes | None) -> bool:
+        """Tell everybody that an identity has ended; see `MeshEntry.revoke`."""
+        known = self._records.get(node_id)
+        public = known.identity_public if public is None and known is not None else public
+        return public is not None and self._revocations.revoke(public)
 
     # --- What paths ask (Guide) --------------------------------------------------------------
 
