@@ -59,6 +59,7 @@ class Result(Enum):
 
 _NATIVE = "session/native/"
 _PARCELS = "session/parcels/"
+_LEGACY = "session/legacy/"
 MUTATIONS = (
     Mutation(
         "A1",
@@ -367,6 +368,69 @@ MUTATIONS = (
         "        if said.sequence > lane.next:\n",
         "        lane.next = said.sequence\n        if said.sequence > lane.next:\n",
         "a13_parcels_that",
+    ),
+    Mutation(
+        "A13",
+        _LEGACY + "sources.py",
+        "                if sodium.verify(source_public, signed, signature):\n",
+        "                if signed:\n",
+        "a13_on_the_08_wire_what_a_relay_alters or a13_what_a_bridge",
+    ),
+    Mutation(
+        "A13",
+        _LEGACY + "provenance.py",
+        "        if source_public is None and inner.type != TUNNEL_TYPE:\n",
+        "        if source_public is None and not inner.type:\n",
+        "a13_on_the_08_wire_nobody",
+    ),
+    Mutation(
+        "A13",
+        _LEGACY + "sources.py",
+        'payload=payload if sealed is None else b"",',
+        "payload=payload,",
+        "a13_a_relay_of_the_08_wire_reads",
+    ),
+    Mutation(
+        "A13",
+        "node/mesh/legacy_ways.py",
+        "        return seal_to is not None or self._allows_plain\n",
+        "        return True\n",
+        "a13_without_a_key",
+    ),
+    Mutation(
+        "A13",
+        "wire/legacy/bridged.py",
+        "    if node_id_of(public) != said.source:\n",
+        "    if not public:\n",
+        "a13_what_a_bridge",
+    ),
+    Mutation(
+        "A13",
+        "node/mesh/bridge.py",
+        "        if source != sender and (self._keys.is_native(source) or",
+        "        if source == self._own_id and (self._keys.is_native(source) or",
+        "a13_a_native_node_is_never",
+    ),
+    Mutation(
+        "A14",
+        "node/mesh/legacy.py",
+        "        if announce.origin != link.peer:\n",
+        "        if not announce.origin:\n",
+        "a14_on_the_08_wire_routes_in",
+    ),
+    Mutation(
+        "A14",
+        "mesh/legacy/table.py",
+        "            and not is_forged(entry, neighbour)\n",
+        "",
+        "a14_on_the_08_wire_who_claims",
+    ),
+    Mutation(
+        "A14",
+        "node/capabilities.py",
+        "        if announce.origin not in (None, link.peer):\n",
+        "        if not announce.capabilities:\n",
+        "a14_on_the_08_wire_capabilities",
     ),
     Mutation(
         "A14",

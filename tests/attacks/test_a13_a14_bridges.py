@@ -20,7 +20,7 @@ from ironmesh.mesh.legacy import behind
 from ironmesh.session.legacy.sources import originate
 from ironmesh.session.native.channel import NativeChannel
 from ironmesh.types import BRIDGED, Message, MessageId, NodeId
-from ironmesh.wire.legacy import bridged, inner
+from ironmesh.wire.legacy import bridged, inner, source
 from ironmesh.wire.legacy.bridged import Bridged
 from ironmesh.wire.legacy.inner import Inner
 from ironmesh.wire.receipts import join_id
@@ -63,6 +63,15 @@ FORGERIES: dict[str, tuple[Callable[[Inner], Inner], bytes]] = {
         DAVE.public,
     ),
     "another key": (lambda said: said, DAVE.public),
+    "signed by another": (
+        lambda said: msgspec.structs.replace(
+            said,
+            source_signature=DAVE.sign(
+                source.signed_v2(said.source, said.destination, said.msg_id, said.payload)
+            ),
+        ),
+        DAVE.public,
+    ),
     "unsigned": (lambda said: msgspec.structs.replace(said, source_signature=UNSET), CAROL.public),
     "id": (lambda said: msgspec.structs.replace(said, msg_id="another"), CAROL.public),
 }
