@@ -33,8 +33,9 @@ class HostileRelay:
     It announces to each of them a way to all others, and passes on what they write to each other.
     """
 
-    def __init__(self) -> None:
-        self.identity = legacy.identity(NAME)
+    def __init__(self, name: str = NAME) -> None:
+        self.name = name
+        self.identity = legacy.identity(name)
         self.node_id = self.identity.node_id
         self.sessions: dict[NodeId, Session] = {}
         self.heard: list[Inner] = []
@@ -49,10 +50,10 @@ class HostileRelay:
     async def join(self, stack: AsyncExitStack, node: Live) -> None:
         """Open a session with a node."""
         peer = await stack.enter_async_context(mallory(node))
-        session = await peer.open_session(NAME, takes_transit=True, known_keys=self.keys.get)
+        session = await peer.open_session(self.name, takes_transit=True, known_keys=self.keys.get)
         self.sessions[node.id] = session
         self._tasks.append(asyncio.create_task(self._listen(session)))
-        await node.seen.until(lambda: node.node.links.get(self.node_id) is not None, "mallory")
+        await node.seen.until(lambda: node.node.links.get(self.node_id) is not None, self.name)
 
     async def announce(self, *further: NodeId) -> None:
         """Tell each node of a way to all others, and to some that are farther away."""
@@ -132,9 +133,9 @@ class HostileRelay:
 
 
 @asynccontextmanager
-async def hostile_relay(*nodes: Live) -> AsyncIterator[HostileRelay]:
+async def hostile_relay(*nodes: Live, name: str = NAME) -> AsyncIterator[HostileRelay]:
     """Stand between some nodes."""
-    relay = HostileRelay()
+    relay = HostileRelay(name)
     async with AsyncExitStack() as stack:
         try:
             for node in nodes:
