@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,38 @@ def test_the_two_machine_recipe_connects_over_tls_and_carries_a_message(
         assert [(peer["name"], peer["is_encrypted"]) for peer in peers] == [("bob", True)]
         assert alice.terminate() < 1.5
         assert bob.terminate() < 1.5
+
+
+@pytest.mark.netns
+def test_the_three_node_recipe_routes_within_ten_seconds(one_host: Host, tmp_path: Path) -> None:
+    env = environment(home_of(tmp_path, "home"))
+
+    def node(letter: str) -> Running:
+        argv = shell("three-nodes-all", f"three-nodes-{letter}")
+        return Running(argv, env=env, netns=one_host.name)
+
+    with node("a") as a, node("b") as b, node("c") as c:
+        for one in (a, c):
+            one.wait_line(ONLINE.format("node-b"), timeout_s=30)
+        online = time.monotonic()
+        carol = ["ironmesh", "listen", "--count", "1", "--name", "node-c"]
+        routes = ["ironmesh", "routes", "--json", "--name", "node-a"]
+        while True:
+            known = json.loads(run(routes, env=env).expect(0).text)
+            if [(one["name"], one["hops"]) for one in known] == [("node-b", 1), ("node-c", 2)]:
+                break
+            assert time.monotonic() - online < 10, known
+            time.sleep(0.1)
+        assert known[1]["next_hop"]["name"] == "node-b"
+        with Running(carol, env=env) as listener:
+            listener.wait_line("listening")
+            said = run(shell("three-nodes-send"), env=env).expect(0).text
+            listener.wait_line("node-a.*hello over b")
+        assert "llm:llama3" in said
+        assert "  2  node-c" in said
+        assert "delivered" in said
+        for one in (a, b, c):
+            one.terminate()
 
 
 @pytest.mark.netns

@@ -98,6 +98,15 @@ class Pulls:
         elif len(each.waiters) < MAX_WAITERS:
             each.waiters.add(waiter)
 
+    def again(self, origin: NodeId) -> None:
+        """A route leads to `origin` again: who could not answer before may now."""
+        for wanted, each in self._wanted.items():
+            if each.origin == origin and each.asked is not None:
+                self._answered(each)
+                each.tries = 0
+                each.tried.clear()
+                self._idle[wanted] = None
+
     def settle(self, wanted: bytes) -> Iterable[NodeId]:
         """Something came, or is not wanted any more; return which peers wait for it."""
         each = self._wanted.pop(wanted, None)

@@ -141,11 +141,13 @@ class RecordBook:
             if self._sweep_at is None:
                 self._sweep_at = now.mono + SWEEP_EVERY_S
         else:
-            entry.is_routed = True
-            if beacon.sequence < entry.beacon.sequence:
-                return []
-            if beacon.sequence == entry.beacon.sequence:
-                return [Cloned(origin)] if beacon != entry.beacon else []
+            is_back, entry.is_routed = not entry.is_routed, True
+            if is_back:
+                self._pulls.again(origin)
+            if beacon.sequence == entry.beacon.sequence and beacon != entry.beacon:
+                return [Cloned(origin), *self._pulls.ask(now.mono)]
+            if beacon.sequence <= entry.beacon.sequence:
+                return [*self._pulls.ask(now.mono)]
             self._renew(origin, entry, beacon, peer)
         self._pull_body(origin)
         return [*self._pulls.ask(now.mono)]

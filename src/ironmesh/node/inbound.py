@@ -44,6 +44,10 @@ class MeshReader(Protocol):
         """Take messages of a neighbour, in order."""
         ...
 
+    def confirmed(self, destination: NodeId) -> None:
+        """A destination that is reached over other nodes receipted something."""
+        ...
+
 
 class Inbound:
     """Sorts what a link's channel has checked."""
@@ -129,6 +133,8 @@ class Inbound:
                 receipts += self._answers(source, message.payload)
             else:
                 (live if is_live(message.id) else kept).append(message)
+        if receipts and self._mesh is not None:
+            self._mesh.confirmed(source)
         self._settle(source, receipts)
         await self._hand_over(via, kept, live, [])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from ironmesh.delivery.actions import DEFAULT_LIFETIME_S, Draft
 from ironmesh.errors import MessageTooLargeError, NoPathError, UnknownPeerError
@@ -17,9 +17,6 @@ from ironmesh.observe.counters import Counters
 from ironmesh.trust.store import TrustStore
 from ironmesh.types import Message, MessageId, MessagePriority, NodeId, Random, is_node_id
 from ironmesh.wire.receipts import LIVE_NUMBER_BYTES, live_id
-
-FIND_S: Final = 3.0
-"""How long a message that is not kept waits for the keys of a node that can be reached."""
 
 
 class LiveMessages:
@@ -58,13 +55,6 @@ class MeshNames(Protocol):
 
     def claimants(self, name: str) -> list[NodeId]:
         """Return the nodes that give themselves this name: those that can be reached, else all."""
-        ...
-
-    async def find_soon(self, destination: NodeId, timeout_s: float) -> None:
-        """Return once a way to a destination is known, or after `timeout_s`, or if there is none.
-
-        The keys to seal to may have to be asked for.
-        """
         ...
 
 
@@ -147,10 +137,10 @@ class Outbound:
             UnknownPeerError, DeliveryError, MessageTooLargeError: as `send`.
         """
         destination = self._checked(target, payload, msg_type)
-        way = await self._way(destination)
+        way = self._way(destination)
         while way.is_full:
             await way.wait_for_room()
-            way = await self._way(destination)
+            way = self._way(destination)
         message = self._live.make(destination, msg_type, payload, priority)
         way.enqueue([message])
         self._counters.add("messages.sent_live")
@@ -206,11 +196,8 @@ class Outbound:
             )
         return destination
 
-    async def _way(self, destination: NodeId) -> Way:
+    def _way(self, destination: NodeId) -> Way:
         way = self._ways.get(destination)
-        if way is None and self._mesh is not None:
-            await self._mesh.find_soon(destination, FIND_S)
-            way = self._ways.get(destination)
         if way is None:
             raise NoPathError(
                 "no session with this peer is up, and no route leads there",

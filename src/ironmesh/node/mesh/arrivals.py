@@ -25,9 +25,10 @@ from ironmesh.session.parcels.reader import Taken
 from ironmesh.session.parcels.sealing import OpenedParcel, open_parcel
 from ironmesh.trust.book import Standing
 from ironmesh.trust.store import TrustStore
-from ironmesh.types import Message, NodeId, Refusal, WireKind
+from ironmesh.types import Message, MessagePriority, MessageType, NodeId, Refusal, WireKind
 from ironmesh.wire.native.constants import PROTOCOL_VERSION
 from ironmesh.wire.native.parcels import Reset
+from ironmesh.wire.receipts import is_live, split_id
 
 MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
 """Parcels that nobody has opened yet."""
@@ -35,6 +36,8 @@ HOLD_S: Final = 600.0
 MAX_HELD_BYTES: Final = 4 * 1024 * 1024
 """Opened parcels of sources of which nothing is known yet."""
 MAX_HELD_OF_SOURCE: Final = 64
+MAX_NEWEST: Final = 4096
+"""Sources, by epoch and priority, whose newest message is remembered."""
 AT_ONCE: Final = 16
 """Parcels that are opened before others get their turn."""
 
@@ -53,6 +56,29 @@ class _Held(NamedTuple):
     at: float
 
 
+class _Repeats:
+    """The newest number of each source, to see when one begins again with an older one."""
+
+    def __init__(self) -> None:
+        self._newest: OrderedDict[tuple[NodeId, bytes, MessagePriority], int] = OrderedDict()
+
+    def has_any(self, source: NodeId, messages: Sequence[Message]) -> bool:
+        """Note messages; tell whether one of them is not newer than what came before."""
+        found = False
+        for message in messages:
+            if message.type != MessageType.ACK and not is_live(message.id):
+                epoch, number = split_id(message.id)
+                key = (source, epoch, message.priority)
+                if number <= self._newest.get(key, 0):
+                    found = True
+                    continue
+                self._newest[key] = number
+                self._newest.move_to_end(key)
+        while len(self._newest) > MAX_NEWEST:
+            self._newest.popitem(last=False)
+        return found
+
+
 class Arrivals:
     """Opens parcels and hands over what they hold.
 
@@ -61,6 +87,7 @@ class Arrivals:
         is_revoked: tells of identities that ended.
         answer: seals a content for a source.
         reset: is told that a destination cannot go on with our stream.
+        repeated: is told that a source sends again what came before.
     """
 
     def __init__(
@@ -77,6 +104,7 @@ class Arrivals:
         is_revoked: Callable[[NodeId], bool],
         answer: Callable[[NodeId, bytes], None],
         reset: Callable[[NodeId, Reset], None],
+        repeated: Callable[[NodeId], None],
     ) -> None:
         self._identity = identity
         self._prekeys = prekeys
@@ -89,6 +117,8 @@ class Arrivals:
         self._is_revoked = is_revoked
         self._answer = answer
         self._reset = reset
+        self._repeated = repeated
+        self._repeats = _Repeats()
         self._inbox = ParcelInbox(identity.node_id)
         self._waiting: deque[tuple[NodeId, bytes]] = deque()
         self._waiting_bytes = 0
@@ -182,6 +212,8 @@ class Arrivals:
         if taken.reset is not None:
             self._answer(source, taken.reset)
         if taken.messages:
+            if self._repeats.has_any(source, taken.messages):
+                self._repeated(source)
             self._counters.add("mesh.messages_arrived", len(taken.messages))
             await self._reader.routed(source, self._vias.get(source, source), taken.messages)
 

@@ -65,14 +65,6 @@ class MeshEntry:
         """Return the way to a destination over other nodes."""
         return None if self.mesh is None else self.mesh.find(destination)
 
-    async def find_soon(self, destination: NodeId, timeout_s: float) -> None:
-        """Return once a way to a destination is known, or after `timeout_s`, or if there is none.
-
-        The keys to seal to may have to be asked for.
-        """
-        if self.mesh is not None:
-            await self.mesh.find_soon(destination, timeout_s)
-
     def confirmed(self, destination: NodeId) -> None:
         """A destination receipted something."""
         if self.mesh is not None:

@@ -34,6 +34,8 @@ BATCH_MESSAGES: Final = 64
 MIN_PAUSE_S: Final = 0.1
 MAX_PAUSE_S: Final = 30.0
 """Between two times that we start over, while nothing is confirmed."""
+DISTRUST_S: Final = 1.5
+"""Between two changes of the way because receipts seem to get lost."""
 MAX_WRITERS: Final = 4096
 """Destinations whose last stream is remembered."""
 
@@ -126,11 +128,11 @@ class Path:
 class _Patience:
     """How often we may start over toward one destination."""
 
-    __slots__ = ("avoid", "not_before", "pause_s", "timer")
+    __slots__ = ("avoid", "distrust_at", "not_before", "pause_s", "timer")
 
     def __init__(self) -> None:
         self.pause_s = MIN_PAUSE_S
-        self.not_before = 0.0
+        self.not_before = self.distrust_at = 0.0
         self.avoid: NodeId | None = None
         """A neighbour by which something got lost."""
         self.timer: asyncio.TimerHandle | None = None
@@ -187,7 +189,7 @@ class Paths:
     # --- Finding a way -----------------------------------------------------------------------
 
     def find(self, destination: NodeId) -> Path | None:
-        """Return the path to a destination; None = no route, or its keys are not known yet."""
+        """Return the path to a destination; None = no route."""
         path = self._paths.get(destination)
         if path is not None:
             return path
@@ -195,8 +197,7 @@ class Paths:
             return None
         if self._guide.next_hop(destination, None) is None:
             return None
-        if self._guide.keys(destination) is None:
-            return None
+        self._guide.keys(destination)  # what lacks is asked for, and messages wait in the path
         path = self._paths[destination] = Path(destination, self._wake)
         self._writer(destination)
         return path
@@ -262,6 +263,17 @@ class Paths:
         patience = self._patience.get(destination)
         if patience is not None:
             patience.pause_s = MIN_PAUSE_S
+
+    def repeated(self, source: NodeId) -> None:
+        """A source sends again what was receipted: receipts may get lost, so they go another way.
+
+        What belongs to one repetition comes in a burst, so once in a while is enough.
+        """
+        path, now = self._paths.get(source), self._clock.now().mono
+        patience = self._patient(source)
+        if path is not None and path.last_hop is not None and now >= patience.distrust_at:
+            patience.distrust_at = now + DISTRUST_S
+            patience.avoid = path.last_hop
 
     @property
     def destinations(self) -> tuple[NodeId, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -86,7 +85,6 @@ class Mesh:
         self._clock = clock
         self._random = random
         self._counters = counters
-        self._waiting: dict[NodeId, set[asyncio.Future[None]]] = {}
         self._changed: list[Callable[[NodeId], None]] = []
         is_relay = config.mesh_routing is MeshMode.RELAY
         self._router = Router(self._own_id, config.mesh_routing, check=check_beacon, random=random)
@@ -173,6 +171,7 @@ class Mesh:
             is_revoked=self._revocations.is_revoked,
             answer=self._paths.send_content,
             reset=self._paths.reset,
+            repeated=self._paths.repeated,
         )
         self._tracer = Tracer(
             Traces(self._own_id, is_relay=is_relay),
@@ -287,21 +286,6 @@ class Mesh:
     def find(self, destination: NodeId) -> Path | None:
         """Return the way to a destination over other nodes."""
         return self._paths.find(destination)
-
-    async def find_soon(self, destination: NodeId, timeout_s: float) -> None:
-        """Return once a way to a destination is known, or after `timeout_s`, or if there is none.
-
-        The keys to seal to may have to be asked for.
-        """
-        if self.find(destination) is not None or not self._router.next_hops(destination):
-            return
-        found: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._waiting.setdefault(destination, set())
-        waiting.add(found)
-        await asyncio.wait([found], timeout=timeout_s)
-        waiting.discard(found)
-        if not waiting:
-            self._waiting.pop(destination, None)
 
     def next_native_hop(self, destination: NodeId) -> NodeId | None:
         """Return the neighbour on the best way to a destination; None = no route."""
@@ -419,10 +403,6 @@ class Mesh:
 
     def _way_changed(self, destination: NodeId) -> None:
         self._paths.refresh(destination)
-        if destination in self._waiting and self.find(destination) is not None:
-            for found in self._waiting[destination]:
-                if not found.done():
-                    found.set_result(None)
         for callback in self._changed:
             callback(destination)
 
