@@ -205,6 +205,7 @@ async def test_a_ring_has_a_way_left_when_a_relay_dies(nodes: Nodes) -> None:
     a, b, c, _d, e = made
     await e.dial(a)
     await knows_all(made)
+    await eventually(lambda: a.node.mesh.next_native_hop(c.id) == b.id, "the short way")
     await a.node.send("node-c", b"over b")
     await c.has_received(1)
     assert c.received[0].via == b.id
