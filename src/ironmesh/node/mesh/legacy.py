@@ -47,6 +47,8 @@ from ironmesh.wire.legacy.transit import Transit
 
 _log = logging.getLogger("ironmesh.node")
 
+GATHER_S: Final = 0.1
+"""How long changes are gathered: in a large mesh many routes change at once."""
 SWEEP_S: Final = 5.0
 """How often routes that nobody repeated are looked for."""
 RELAYED_PER_S: Final = 20.0
@@ -133,10 +135,11 @@ class LegacyMesh:
                 except TimeoutError:
                     pass
             self._wake.clear()
-            self.routes_changed()
+            self._look_elsewhere()
             self._forget_old()
             for neighbour in self._announcer.take_due(self._clock.now().mono):
                 self._announce(neighbour)
+            await asyncio.sleep(GATHER_S)
 
     # --- Neighbours --------------------------------------------------------------------------
 
@@ -158,6 +161,9 @@ class LegacyMesh:
 
     def routes_changed(self) -> None:
         """Other nodes may be reached over our own wire than before."""
+        self._wake.set()
+
+    def _look_elsewhere(self) -> None:
         others = self._reach.hops()
         if self._elsewhere is not None:
             others = self._elsewhere.hops() | others
@@ -169,7 +175,6 @@ class LegacyMesh:
         for destination in gone:
             self._announcer.withdraw(destination, now)
         self._announcer.changed(now)
-        self._wake.set()
 
     # --- Routes ------------------------------------------------------------------------------
 
