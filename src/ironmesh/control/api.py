@@ -208,6 +208,8 @@ class MessageEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     payload: bytes = msgspec.field(name="payload_b64")
     is_redelivered: bool = False
     """A handler may have seen it before: the node ended while one was at it."""
+    is_legacy: bool = False
+    """It was written for the 0.8 wire."""
 
     @property
     def text(self) -> str | None:

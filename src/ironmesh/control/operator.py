@@ -358,4 +358,5 @@ def _received(event: MessageReceived) -> MessageEvent:
         via=event.via,
         payload=message.payload,
         is_redelivered=event.is_redelivered,
+        is_legacy=event.is_legacy,
     )
