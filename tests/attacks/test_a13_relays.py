@@ -327,6 +327,35 @@ def _of(relay: Liar, destination: NodeId) -> list[Parcel]:
     return [parcel for parcel in relay.parcels if parcel.destination == destination]
 
 
+async def test_a13_a_large_message_is_put_together_as_it_was_or_not_at_all(nodes: Nodes) -> None:
+    """It goes in many parcels, of which some are lost, repeated, altered or change places."""
+    alice, bob = await pair(nodes)
+    number = 0
+
+    def tamper(parcel: Parcel) -> Sequence[Parcel]:
+        nonlocal number
+        if parcel.destination != bob.id or number > 40:
+            return [parcel]
+        number += 1
+        match number % 7:
+            case 0:
+                return []
+            case 3:
+                return [replace(parcel, parcel=_flip(-70)(parcel.parcel)), parcel, parcel]
+            case 5:
+                return [parcel, *relay.parcels[-4:]]
+        return [parcel]
+
+    large = os.urandom(1024 * 1024)
+    async with liar_between(alice, bob, tamper=tamper) as relay:
+        await know_each_other(alice, bob)
+        await alice.node.send("bob", large)
+        await alice.node.send("bob", b"behind it")
+        await bob.has_received(2)
+        assert [one.message.payload for one in bob.received] == [large, b"behind it"]
+    assert number > 40
+
+
 async def test_a13_a_relay_that_poses_as_a_node_far_away_is_refused_as_its_source(
     nodes: Nodes,
 ) -> None:

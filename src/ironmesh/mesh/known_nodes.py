@@ -12,8 +12,8 @@ from ironmesh.types import NodeId
 from ironmesh.wire.native.beacons import Beacon
 from ironmesh.wire.native.noderecords import NodeRecord
 
-ENTRY_BYTES: Final = 1024
-"""What a node costs beside the body of its record."""
+ENTRY_BYTES: Final = 2048
+"""What a node costs in memory beside the body of its record, as measured."""
 
 
 class KnownNode(msgspec.Struct, frozen=True):

@@ -58,7 +58,7 @@ class RecordLimits:
     """How much is kept."""
 
     max_bytes: int = 48 * 1024 * 1024
-    """Bodies, and 1 KiB for each node."""
+    """Bodies, and 2 KiB for each node."""
     max_kem_keys: int = 4096
     """ML-KEM prekeys, of 1,184 bytes each; the one used longest ago makes room."""
 
