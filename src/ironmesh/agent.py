@@ -228,10 +228,13 @@ class Agent:
         self.daemon.stop()
 
 
+_BYTES: Final = bytes | bytearray | memoryview
+
+
 def _bytes(message: str | bytes) -> bytes:
     if isinstance(message, str):
         return message.encode()
-    if isinstance(message, bytes | bytearray | memoryview):
+    if isinstance(message, _BYTES):
         return bytes(message)
     raise TypeError(f"a message is text or bytes, not {type(message).__name__}")
 

@@ -45,8 +45,8 @@ class End(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-class Entry(msgspec.Struct, eq=False):
-    """A message of ours; two are never equal."""
+class Entry(msgspec.Struct, eq=False, gc=False):
+    """A message of ours; two are never equal. Those it holds are older: there are no circles."""
 
     row: OutboxRow
     """As it is on disk."""

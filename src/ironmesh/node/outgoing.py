@@ -93,8 +93,8 @@ class Outgoing:
         """Go on where the last run ended."""
         self._run(self._outbox.restore(snapshot, self._clock.now()))
 
-    async def accept(self, drafts: Sequence[Draft]) -> tuple[MessageId, ...]:
-        """Take messages in; when this returns they are on disk.
+    def accept(self, drafts: Sequence[Draft]) -> asyncio.Future[tuple[MessageId, ...]]:
+        """Take messages in; when the future gives their ids, they are on disk.
 
         Whoever waits for it may stop waiting: what was begun is finished all the same.
 
@@ -107,7 +107,7 @@ class Outgoing:
         for draft in drafts:
             if draft.destination not in self._in_use:
                 self.way_changed(draft.destination)
-        return await self._saver.save(drafts)
+        return self._saver.save(drafts)
 
     def _accept(self, drafts: Sequence[Draft]) -> Accepted:
         return self._outbox.accept(drafts, self._clock.now())

@@ -56,8 +56,8 @@ class Saver:
         self._timer: asyncio.TimerHandle | None = None
         self._working: asyncio.Task[None] | None = None
 
-    async def save(self, drafts: Sequence[Draft]) -> tuple[MessageId, ...]:
-        """Return the ids of drafts once they are on disk; they get there also if nobody waits.
+    def save(self, drafts: Sequence[Draft]) -> asyncio.Future[tuple[MessageId, ...]]:
+        """Bring drafts to disk, also if nobody waits for it; the future gives their ids.
 
         Raises:
             DeliveryError: they are not accepted.
@@ -67,7 +67,7 @@ class Saver:
         self._calls.append((drafts, done))
         if self._working is None:
             self.begin()
-        return await done
+        return done
 
     def save_later(self, ops: Sequence[StoreOp], ids: Sequence[MessageId]) -> None:
         """Let operations be part of the next commit, which is not far away."""
