@@ -22,7 +22,7 @@ from ironmesh.node.events import NodeEvent, PeerOffline, PeerOnline, PeerRefused
 pytestmark = [
     pytest.mark.usefixtures("outer"),
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 
 WANTED = 10_000

@@ -32,15 +32,15 @@ from ironmesh.types import Endpoint, Refusal
 
 HOUR_S = 3600.0
 NAMES = ("alice", "bob", "carol")
-EVERY_S = 90.0
+EVERY_S = 120.0
 """Each node sends a message to each other one so often, and now and then many at once."""
 EVER = 1e12
 """Later than every moment of the day."""
 BLOCKS = 5_000
 """How many more pieces of memory may be in use after the last hour than after the second one: half
 a piece for each message would be as many."""
-REKEYED, RESUMED = 100, 5
-"""How many key changes and resumptions a node has seen at least."""
+REKEYED, RESUMED = 100, 30
+"""How many key changes each node has seen at least, and how often they resumed, all together."""
 
 
 def no_times() -> dict[str, bytearray]:
@@ -236,7 +236,7 @@ def audited(one: Resident, event: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_in_a_day_of_cuts_sleeps_clocks_and_addresses_nothing_is_lost_or_comes_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,8 +252,9 @@ def test_in_a_day_of_cuts_sleeps_clocks_and_addresses_nothing_is_lost_or_comes_t
             nothing_was_lost_and_nothing_came_twice(day)
             for one in day.of.values():
                 assert audited(one, "SESSION_REKEYED") > REKEYED
-                assert one.machine.dials[Profile.RESUME] > RESUMED
                 assert one.node.counters["internal_errors"] == 0
+            machines = [one.machine for one in day.of.values()]
+            assert sum(machine.dials[Profile.RESUME] for machine in machines) > RESUMED
             assert day.of["alice"].refused[Refusal.UNEXPECTED_IDENTITY]
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
