@@ -455,8 +455,8 @@ MUTATIONS = (
         (
             (
                 "mesh/records.py",
-                "            if beacon.sequence < entry.beacon.sequence:\n",
-                "            if beacon.sequence < 0:\n",
+                "            if beacon.sequence <= entry.beacon.sequence:\n",
+                "            if beacon == entry.beacon:\n",
             ),
         ),
     ),
