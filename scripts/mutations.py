@@ -469,6 +469,13 @@ MUTATIONS = (
     ),
     Mutation(
         "A15",
+        "node/mesh/records.py",
+        "                case Answer(peer, _) if not self._may_answer(peer):\n",
+        "                case Answer(peer, _) if not peer:\n",
+        "a15_who_asks",
+    ),
+    Mutation(
+        "A15",
         "node/door.py",
         "        if self._totals[hall] >= self._limits.per_hall:\n",
         "        if self._totals[hall] < 0:\n",

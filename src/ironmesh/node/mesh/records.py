@@ -65,6 +65,7 @@ class Records:
     Args:
         capabilities: what this node can do now.
         tell: sends a message of the mesh to a neighbour.
+        may_answer: a neighbour reads what it is sent.
         next_hops: the neighbours that lead to a node.
         is_pinned: nodes whose records are never pushed out.
     """
@@ -77,6 +78,7 @@ class Records:
         state: MeshState,
         capabilities: Callable[[], Sequence[str]],
         tell: Tell,
+        may_answer: Callable[[NodeId], bool],
         listener: Listener,
         next_hops: Callable[[NodeId], tuple[NodeId, ...]],
         is_pinned: Callable[[NodeId], bool],
@@ -90,6 +92,7 @@ class Records:
         self._state = state
         self._capabilities = capabilities
         self._tell = tell
+        self._may_answer = may_answer
         self._listener = listener
         self._clock = clock
         self._random = random
@@ -281,6 +284,8 @@ class Records:
             match action:
                 case Pull(peer, hashes):
                     self._tell(peer, MeshType.RECORD_REQUEST, encode_hashes(hashes))
+                case Answer(peer, _) if not self._may_answer(peer):
+                    self._counters.add("mesh.records_withheld")
                 case Answer(peer, blobs):
                     for body in share_out_blobs(blobs):
                         self._tell(peer, MeshType.NODE_RECORDS, body)

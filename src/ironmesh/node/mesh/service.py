@@ -106,6 +106,7 @@ class Mesh:
             state=state,
             capabilities=capabilities,
             tell=self._tell,
+            may_answer=self._reads,
             listener=self,
             next_hops=self._router.next_hops,
             is_pinned=is_pinned,
@@ -280,6 +281,10 @@ class Mesh:
         link = self._links.get(peer)
         if link is not None and link.is_usable and link.info.is_ours:
             link.enqueue([mesh_message(self._own_id, peer, kind, body)])
+
+    def _reads(self, peer: NodeId) -> bool:
+        link = self._links.get(peer)
+        return link is not None and not link.is_full
 
     # --- What others ask ---------------------------------------------------------------------
 
