@@ -18,7 +18,7 @@ FUZZ_SECONDS ?= 5
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit check model fuzz docs bench lock system test-matrix mutations $(MATRIX:%=unit-%) format clean
+.PHONY: help setup demo test unit coverage check model fuzz docs bench lock system test-matrix mutations $(MATRIX:%=unit-%) format clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r n t; do printf '  make %-12s %s\n' "$$n" "$$t"; done
@@ -28,11 +28,14 @@ setup: $(DEV) $(PROJECT) ## Make .venv with the project and its development tool
 demo: $(PROJECT) ## Two nodes find each other, shake hands and talk
 	@$(PY) -m ironmesh demo $(ARGS)
 
-test: $(DEV) $(PROJECT) $(PUBLISHED) system ## All tests, with branch coverage and stage times
+test: $(DEV) $(PROJECT) $(PUBLISHED) system ## All tests, with stage times
 	@$(PY) scripts/stages.py -- $(ARGS)
 
 unit: $(DEV) $(PROJECT) ## Unit tests only
 	@$(PY) scripts/stages.py --only unit -- $(ARGS)
+
+coverage: $(DEV) $(PROJECT) ## Unit tests with branch coverage (slow)
+	@$(PY) scripts/stages.py --only unit --coverage -- $(ARGS)
 
 check: $(DEV) $(PROJECT) ## Lint, format, types, import arrows, clean tracked files
 	@.venv/bin/ruff check .

@@ -1,11 +1,12 @@
 """Run the test stages one after the other, each timed, and fail if one of them fails.
 
-    python scripts/stages.py [--only STAGE] [-- pytest arguments]
+    python scripts/stages.py [--only STAGE] [--coverage] [-- pytest arguments]
 
 Unit tests keep the processors busy, so they get a worker for each; integration and interop tests
-mostly wait for sockets and processes, so they get more. Coverage adds up over the stages. Tests
-that insist on a time run last, one after the other and without coverage. One stage is no tests: it
-lets spin search the models of the protocol.
+mostly wait for sockets and processes, so they get more. Tests that insist on a time run last, one
+after the other. One stage is no tests: it lets spin search the models of the protocol. Coverage is
+measured when asked for, since it makes the tests take several times as long; it adds up over the
+stages, and tests that insist on a time do without.
 """
 
 from __future__ import annotations
@@ -80,11 +81,11 @@ def main() -> int:
     """Run the wanted stages and print coverage and times."""
     parser = argparse.ArgumentParser(description="run the test stages")
     parser.add_argument("--only", action="append", choices=[stage.name for stage in STAGES])
-    parser.add_argument("--no-cov", action="store_true")
+    parser.add_argument("--coverage", action="store_true")
     parser.add_argument("pytest_args", nargs="*")
     args = parser.parse_args()
     coverage = [sys.executable, "-m", "coverage"]
-    if not args.no_cov:
+    if args.coverage:
         subprocess.run([*coverage, "erase"], cwd=ROOT, check=True)
     wanted = [stage for stage in STAGES if stage.exists()]
     if args.only:
@@ -92,11 +93,11 @@ def main() -> int:
     results = [
         (
             stage.name,
-            *run(stage.command(args.pytest_args, has_coverage=not args.no_cov), stage.name),
+            *run(stage.command(args.pytest_args, has_coverage=args.coverage), stage.name),
         )
         for stage in wanted
     ]
-    if not args.no_cov:
+    if args.coverage:
         print("\n== coverage", flush=True)
         subprocess.run([*coverage, "report", "--skip-covered"], cwd=ROOT, check=False)
     print()
