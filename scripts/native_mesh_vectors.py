@@ -213,6 +213,28 @@ def revocation(label: str, revoked: str, signer: str) -> Vector:
     }
 
 
+def on_the_way(whole: bytes) -> Vector:
+    """What neighbours say about parcels and traces."""
+    destination = sha256(key_pair("bob")[1])[:16]
+    relay = sha256(key_pair("mallory")[1])[:16]
+    trace = fixed("trace", 8)
+    return {
+        "destination": destination,
+        "parcel": whole,
+        "parcel_body": destination + bytes([5]) + whole,
+        "handed_on": destination + bytes([4]) + whole,
+        "parcel_hash": sha256(whole),
+        "busy": sha256(whole) + bytes([3]),
+        "trace": trace + destination + bytes([7, 1]),
+        "trace_reply": trace + bytes([1]) + relay + bytes([1]),
+        "relay": relay,
+        "refused": [
+            destination + bytes([129]) + whole,
+            destination + bytes([5]),
+        ],
+    }
+
+
 def build(old: Vector | None = None) -> Vector:
     """Return all vectors of the mesh.
 
@@ -255,6 +277,7 @@ def build(old: Vector | None = None) -> Vector:
             ),
         ],
         "refused_parcels": refused_parcels(first),
+        "on_the_way": on_the_way(first["parcel"]),
         "revocations": [
             revocation("by herself", "alice", "alice"),
             revocation("by an authority", "mallory", "alice"),

@@ -19,6 +19,7 @@ from ironmesh.session.parcels.prekeys import Prekey, Prekeys
 from ironmesh.session.parcels.reader import ParcelReader
 from ironmesh.session.parcels.sealing import DestinationKeys, open_parcel, seal_parcel
 from ironmesh.types import MessageType, NodeId, Refusal
+from ironmesh.wire.native import relaying
 from ironmesh.wire.native.beacons import decode_beacon, encode_beacon, signed_text
 from ironmesh.wire.native.noderecords import (
     NodeRecord,
@@ -145,6 +146,30 @@ def test_contents_are_read() -> None:
     [receipt] = read("receipts").messages
     assert receipt.type == MessageType.ACK
     assert read("a reset").peer_reset == Reset(1_767_225_600, 1_767_225_605)
+
+
+def test_what_neighbours_say_is_made_and_read_to_the_byte() -> None:
+    said = {
+        key: unhex(value) for key, value in VECTORS["on_the_way"].items() if isinstance(value, str)
+    }
+    destination, relay = NodeId(said["destination"].hex()), NodeId(said["relay"].hex())
+    body = relaying.encode_parcel(destination, 5, said["parcel"])
+    assert body == said["parcel_body"]
+    assert relaying.decode_header(body) == relaying.Header(destination, 5)
+    assert relaying.handed_on(body) == said["handed_on"]
+    assert relaying.parcel_hash(body) == said["parcel_hash"]
+    busy = relaying.Unreachable(said["parcel_hash"], relaying.Obstacle.BUSY)
+    assert relaying.encode_unreachable(busy) == said["busy"]
+    assert relaying.decode_unreachable(said["busy"]) == busy
+    trace = relaying.Trace(said["trace"][:8], destination, 7, 1)
+    assert relaying.encode_trace(trace) == said["trace"]
+    assert relaying.decode_trace(said["trace"]) == trace
+    reply = relaying.TraceReply(trace.trace, 1, relay, relaying.Outcome.PASSED_ON)
+    assert relaying.encode_trace_reply(reply) == said["trace_reply"]
+    assert relaying.decode_trace_reply(said["trace_reply"]) == reply
+    for refused in VECTORS["on_the_way"]["refused"]:
+        with pytest.raises(RemoteProtocolError):
+            relaying.decode_header(unhex(refused))
 
 
 @each("revocations")
