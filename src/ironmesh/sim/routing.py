@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from ironmesh.crypto.identity import node_id_of
 from ironmesh.mesh.cost import hop_cost
@@ -16,6 +16,7 @@ from ironmesh.mesh.routing.router import Router
 from ironmesh.mesh.routing.values import (
     Bump,
     LinkCost,
+    NewBeacon,
     PartitionAlarm,
     RouteFound,
     RouteLost,
@@ -134,15 +135,23 @@ class RouterMesh:
         }
 
     def _new_node(self, number: int) -> RouterNode:
-        public = sha256(b"node %d" % number).digest()
+        public = self._public(number)
         node_id = node_id_of(public)
         return RouterNode(number, node_id, public, self._new_router(number, node_id))
+
+    def _public(self, number: int) -> bytes:
+        """Return the identity key of a node; here it is none that anybody could sign with."""
+        return sha256(b"node %d" % number).digest()
+
+    def _check(self, beacon: Beacon) -> bool:
+        """Tell a true beacon from a forged one."""
+        return beacon.signature == SIGNATURE
 
     def _new_router(self, number: int, node_id: NodeId) -> Router:
         return Router(
             node_id,
             self._modes.get(number, MeshMode.RELAY),
-            check=is_signed,
+            check=self._check,
             random=self.engine.random.randbytes,
             limits=self.limits,
         )
@@ -195,10 +204,14 @@ class RouterMesh:
         node.router = self._new_router(number, node.id)
         node.router.restore(kept)
         node.is_alive = True
+        self.begin_life(node)
+
+    def begin_life(self, node: RouterNode) -> None:
+        """Let a node that starts again announce itself and meet its neighbours."""
         node.sequence = ((node.sequence >> 32) + 1) << 32
         self._act(node, node.router.announce(self._beacon(node), self.engine.now))
         for a, b in self.topology.edges:
-            if number in (a, b):
+            if node.number in (a, b):
                 self.engine.after(0.5 * self.engine.random.random(), self.connect, a, b)
 
     def renew(self, number: int) -> None:
@@ -260,9 +273,13 @@ class RouterMesh:
             elif isinstance(action, RouteFound):
                 node.reached += 1
                 node.lost.discard(action.destination)
+                self._way_changed(node, action.destination)
             elif isinstance(action, RouteLost):
                 node.reached -= 1
                 node.lost.add(action.destination)
+                self._way_changed(node, action.destination)
+            elif isinstance(action, NewBeacon):
+                self._heard(node, action)
             elif isinstance(action, Bump):
                 self.engine.after(0.001, self._bump, node, action.above)
             elif isinstance(action, Suspicious):
@@ -273,18 +290,30 @@ class RouterMesh:
         for watch in self.watches:
             watch(node)
 
+    def _heard(self, node: RouterNode, news: NewBeacon) -> None:
+        """Take note of what another node says of itself; here nobody is interested."""
+
+    def _way_changed(self, node: RouterNode, destination: NodeId) -> None:
+        """Take note of a way that was found or lost; here nobody uses it."""
+
     def _bump(self, node: RouterNode, above: int) -> None:
         if node.is_alive:
             node.sequence = max(node.sequence, above) + 1
             self._act(node, node.router.announce(self._beacon(node), self.engine.now))
 
     def _send(self, node: RouterNode, peer: NodeId, value: Value) -> None:
-        session = node.sessions[peer]
         tamper = self.tampers.get(node.number)
         changed = tamper(node, peer, value) if tamper is not None else value
-        if changed is None:
-            return
-        size = size_of(changed) + RECORD_BYTES
+        if changed is not None:
+            self.transmit(node, peer, changed, size_of(changed) + RECORD_BYTES)
+
+    def transmit(self, node: RouterNode, peer: NodeId, unit: Any, size: int) -> None:
+        """Put something on the session of a node with a neighbour: it arrives, or the session ends.
+
+        Args:
+            size: bytes on the wire.
+        """
+        session = node.sessions[peer]
         node.sent_bytes += size
         node.sent_records += 1
         direction = 0 if node.number == session.nodes[0] else 1
@@ -294,11 +323,15 @@ class RouterMesh:
             self.engine.after(RECONNECT_S, self.connect, *session.nodes)
         else:
             to = session.other(node.number)
-            self.engine.at(at, self._arrive, session, self.nodes[to], node.id, changed)
+            self.engine.at(at, self._arrive, session, self.nodes[to], node.id, unit)
 
-    def _arrive(self, session: Session, node: RouterNode, peer: NodeId, value: Value) -> None:
+    def _arrive(self, session: Session, node: RouterNode, peer: NodeId, unit: Any) -> None:
         if session.is_whole and node.is_alive and node.sessions.get(peer) is session:
-            self._act(node, node.router.received(peer, value, self.engine.now))
+            self._take(node, peer, unit)
+
+    def _take(self, node: RouterNode, peer: NodeId, unit: Any) -> None:
+        """Take what a neighbour sent."""
+        self._act(node, node.router.received(peer, unit, self.engine.now))
 
     def _plan(self, node: RouterNode) -> None:
         at = node.router.next_timer
@@ -314,8 +347,3 @@ class RouterMesh:
 
 def _cost(quality: LinkQuality) -> int:
     return hop_cost(2 * quality.delay_s, loss=quality.loss)
-
-
-def is_signed(beacon: Beacon) -> bool:
-    """Tell a true beacon of a simulation from a forged one."""
-    return beacon.signature == SIGNATURE

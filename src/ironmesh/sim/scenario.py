@@ -40,6 +40,8 @@ class Scenario:
     degree: float = DEGREE
     loss: float = 0.0
     """Share of units that links lose, 0 to 1."""
+    slowest_s: float = 0.01
+    """Delay of the slowest link; that of each is between 1 ms and this, at random."""
     failing: float = 0.1
     """Share of nodes that stop at once, 0 to 1."""
     rest_s: float = 600.0
@@ -93,7 +95,7 @@ class Run:
         random = self.engine.random
         topology = make(scenario.topology, scenario.nodes, random, scenario.degree)
         quality = LinkQuality(delay_s=0.001, loss=scenario.loss)
-        self.mesh = RouterMesh(self.engine, topology, quality=quality, slowest_s=0.01)
+        self.mesh = RouterMesh(self.engine, topology, quality=quality, slowest_s=scenario.slowest_s)
         self.mesh.detection_s = (0.0, 1.0)
         everybody = [node.id for node in self.mesh.nodes]
         watched = everybody if len(everybody) <= _FULL_WATCH else random.sample(everybody, _WATCHED)

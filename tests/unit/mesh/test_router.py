@@ -576,9 +576,10 @@ def test_after_a_restart_known_beacons_are_not_verified_again(bench: Bench) -> N
     assert again.router.beacon(FAR) == beacon("far", 7)
     assert again.router.next_hops(FAR) == ()
     again.up(ANN)
-    again.tells(ANN, "far", 7, 100)
+    heard = again.tells(ANN, "far", 7, 100)
     assert again.router.next_hops(FAR) == (ANN,)
     assert again.checked == []
+    assert heard == [NewBeacon(beacon("far", 7), ANN), RouteFound(FAR, 2, is_radio=False)]
 
 
 def test_a_remembered_destination_of_which_nobody_tells_is_forgotten() -> None:

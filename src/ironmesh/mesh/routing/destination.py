@@ -31,6 +31,7 @@ class Destination:
         "fd_metric",
         "fd_sequence",
         "floors",
+        "is_remembered",
         "knows",
         "lost_at",
         "origin",
@@ -63,6 +64,8 @@ class Destination:
         self.safe: tuple[int, ...] | None = None
         """Slots that may be used, the best first, if it was worked out."""
         self.lost_at: float | None = None
+        self.is_remembered = False
+        """Its beacon is of an earlier run, and nobody has told us of it in this one."""
 
     def put(self, slot: int, entry: RouteEntry) -> RouteEntry | None:
         """Take what a neighbour tells; return what it told before."""
@@ -162,6 +165,7 @@ class Destination:
         self.beacon = beacon
         self.sequence = beacon.sequence
         self.knows = 0
+        self.is_remembered = False
 
     def has_ways(self) -> bool:
         """Tell whether any neighbour has a route, safe or not."""

@@ -211,6 +211,7 @@ class Router:
             if len(table) < self._core.limits.max_destinations and origin != self._core.own_id:
                 destination = table[origin] = Destination(origin, item.beacon, -1)
                 destination.lost_at = float("inf")
+                destination.is_remembered = True
 
     # --- Inside -----------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from ironmesh.mesh.routing.destination import NOBODY, Destination, export
 from ironmesh.mesh.routing.journal import NEVER
 from ironmesh.mesh.routing.neighbour import Neighbour
 from ironmesh.mesh.routing.seeking import Seeking
-from ironmesh.mesh.routing.values import RouteFound, RouteLost
+from ironmesh.mesh.routing.values import NewBeacon, RouteFound, RouteLost
 from ironmesh.types import NodeId
 from ironmesh.wire.native.routes import MAX_HOPS, RouteEntry
 
@@ -125,6 +125,7 @@ class Selection:
             self.reachable += 1
             core.note(destination, NORMAL if destination.lost_at is None else FAST)
             destination.lost_at = None
+            self._met_again(destination)
             core.out.append(RouteFound(destination.origin, entry.hops, entry.is_radio))
         elif (entry.metric - old.metric) * _SMALL > old.metric:
             core.note(destination, NORMAL)
@@ -133,6 +134,13 @@ class Selection:
         if old is not None and entry.metric > old.metric:
             self._unsafe[destination] = None
         self._seeking.was_met(destination, entry.sequence)
+
+    def _met_again(self, destination: Destination) -> None:
+        """Of a node that is remembered from an earlier run, the shell hears as of a new one."""
+        neighbour = self._core.by_slot[destination.best]
+        if destination.is_remembered and neighbour is not None:
+            destination.is_remembered = False
+            self._core.out.append(NewBeacon(destination.beacon, neighbour.peer))
 
     def _lose(self, destination: Destination) -> None:
         core = self._core
