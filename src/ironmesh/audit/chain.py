@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -71,8 +70,7 @@ class Restart(StrEnum):
     HEAD_MISSING = "head_missing"
 
 
-@dataclass(frozen=True, slots=True)
-class ChainReport:
+class ChainReport(msgspec.Struct, frozen=True):
     """What verifying a log found."""
 
     ok: bool

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from ironmesh.audit.events import AuditEvent
 from ironmesh.types import Instant
 
@@ -14,8 +16,7 @@ SUMMARY_S: Final = 60.0
 """How long suppressed events of one kind are counted before a record tells their number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Suppressed:
+class Suppressed(msgspec.Struct, frozen=True):
     """Events that were not written one by one."""
 
     event: AuditEvent

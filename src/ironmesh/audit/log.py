@@ -13,10 +13,11 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from ironmesh import files
 from ironmesh.audit.chain import (

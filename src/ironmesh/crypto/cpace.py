@@ -8,9 +8,9 @@ a clamped scalar is a multiple of 8, and the share is the draft's.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from nacl import bindings
 from nacl.exceptions import RuntimeError as _NaclRuntimeError
 from nacl.exceptions import ValueError as _NaclValueError
@@ -30,8 +30,7 @@ _P: Final = 2**255 - 19
 _FAILURES: Final = (_NaclRuntimeError, _NaclValueError)
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(msgspec.Struct, frozen=True):
     """One side's half of an exchange: used once."""
 
     scalar: Secret
@@ -40,8 +39,7 @@ class Share:
     """What the peer gets, 32 bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
+class Transcript(msgspec.Struct, frozen=True):
     """What both sides must agree on for their keys to be the same."""
 
     sid: bytes

@@ -8,9 +8,9 @@ Nothing that starts with `ironmesh --version` may import this: `cryptography` ta
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import msgspec
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -43,8 +43,7 @@ class MissingAlgorithmError(IronMeshError):
 # --- X25519 ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class X25519Pair:
+class X25519Pair(msgspec.Struct, frozen=True):
     """An ephemeral X25519 key pair. Make one with `generate`."""
 
     public: bytes
@@ -85,8 +84,7 @@ class Encapsulated(NamedTuple):
         return "Encapsulated(***)"
 
 
-@dataclass(frozen=True, slots=True)
-class KemPair:
+class KemPair(msgspec.Struct, frozen=True):
     """An ephemeral ML-KEM-768 key pair. Make one with `generate`."""
 
     public: bytes

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from ironmesh.delivery.actions import Arrival, Batch, Ready, SendReceipt
 from ironmesh.delivery.records import (
@@ -51,8 +52,7 @@ _REASONS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class InboxLimits:
+class InboxLimits(msgspec.Struct, frozen=True):
     """How much may wait for the disk and for handlers before links are no longer read."""
 
     messages: int = 8192

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Final
+
+import msgspec
 
 from ironmesh.delivery.agenda import Line
 from ironmesh.delivery.entry import IN_WINDOW, Entry, Stage
@@ -22,8 +23,7 @@ RETRY_BASE_S: Final = 2.0
 RETRY_MAX_S: Final = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxLimits:
+class OutboxLimits(msgspec.Struct, frozen=True):
     """How much the outbox takes, for each destination."""
 
     messages: int = 100_000
@@ -37,8 +37,7 @@ class OutboxLimits:
     """The largest payload while there is no link."""
 
 
-@dataclass(frozen=True, slots=True)
-class LaneLink:
+class LaneLink(msgspec.Struct, frozen=True):
     """What the link to a destination can do."""
 
     can_confirm: bool

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from ironmesh.discovery.record import FoundPeer, Heard, Interface
 
@@ -47,8 +48,7 @@ class Service(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Observer:
+class Observer(msgspec.Struct, frozen=True):
     """Who is told; plain functions that return at once."""
 
     on_found: Callable[[FoundPeer], None]

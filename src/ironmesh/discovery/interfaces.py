@@ -7,9 +7,10 @@ import socket
 import struct
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 MDNS_GROUP: Final = "224.0.0.251"
 MDNS_GROUP_IPV6: Final = "ff02::fb"
@@ -20,16 +21,14 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 
-@dataclass(frozen=True, slots=True)
-class LocalAddress:
+class LocalAddress(msgspec.Struct, frozen=True):
     """One address of one interface of this machine that is up."""
 
     interface_index: int
     address: _Interface
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """Where discovery works at the moment; a change of it starts discovery anew."""
 
     announced: tuple[str, ...]

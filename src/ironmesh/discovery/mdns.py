@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from ironmesh.discovery.interface import Observer, Service
 from ironmesh.discovery.interfaces import Surroundings, survey
@@ -23,8 +24,7 @@ POLL_S: Final = 3.0
 RETRY_S: Final = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class NativeIdentity:
+class NativeIdentity(msgspec.Struct, frozen=True):
     """What a node is called on the native wire, to anybody who listens."""
 
     label: str

@@ -10,8 +10,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from ironmesh.config import check_mesh
 from ironmesh.errors import ConfigError, RemoteProtocolError
@@ -39,8 +40,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 
-@dataclass(frozen=True, slots=True)
-class FoundPeer:
+class FoundPeer(msgspec.Struct, frozen=True):
     """A node that announces itself. Nothing here is proved."""
 
     name: str
@@ -65,8 +65,7 @@ class FoundPeer:
         return _NATIVE_KEY + self.label if self.label else self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(msgspec.Struct, frozen=True):
     """A record as it came from the network."""
 
     label: str

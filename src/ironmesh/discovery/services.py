@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from ironmesh.discovery import record
 from ironmesh.discovery.record import FoundPeer, Heard, Interface
@@ -12,8 +13,7 @@ from ironmesh.discovery.record import FoundPeer, Heard, Interface
 MAX_LABELS: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class LegacyService:
+class LegacyService(msgspec.Struct, frozen=True):
     """The record that published nodes read and write."""
 
     service_type: str
@@ -41,8 +41,7 @@ class LegacyService:
         return record.parse_record(heard.txt, heard.addresses, own)
 
 
-@dataclass(frozen=True, slots=True)
-class NativeService:
+class NativeService(msgspec.Struct, frozen=True):
     """The record of the native wire: who listens, nobody learns from it."""
 
     service_type: str

@@ -8,9 +8,10 @@ stays, whichever end looks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+import msgspec
 
 from ironmesh.types import NodeId
 
@@ -25,8 +26,7 @@ class Keep(Enum):
     NEW = "new"
 
 
-@dataclass(frozen=True, slots=True)
-class SessionFacts:
+class SessionFacts(msgspec.Struct, frozen=True):
     """What arbitration needs to know of a session."""
 
     is_outgoing: bool

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from ironmesh.node.events import EventBus
 from ironmesh.node.journal import Journal
 from ironmesh.node.refusals import RefusalDesk
 
 
-@dataclass(frozen=True, slots=True)
-class Books:
+class Books(msgspec.Struct, frozen=True):
     """The three books of a node."""
 
     refusals: RefusalDesk

@@ -7,8 +7,9 @@ but an announcement vouches for share one such failure a minute.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from ironmesh.node.clock import Clock
 from ironmesh.types import Refusal
@@ -22,8 +23,7 @@ _MAX_DOUBLINGS: Final = 16
 """More of them make no difference."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Failures:
+class _Failures(msgspec.Struct, frozen=True):
     count: int
     until: float
     """When the address may be dialled again."""

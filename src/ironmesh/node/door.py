@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
+import msgspec
+
 from ironmesh.errors import LocalProtocolError
 from ironmesh.types import NodeId, Refusal
 
@@ -22,8 +24,7 @@ _ROUNDING_S: Final = 1e-6
 """What sums of seconds may be off by."""
 
 
-@dataclass(frozen=True, slots=True)
-class LockoutLimits:
+class LockoutLimits(msgspec.Struct, frozen=True):
     """Tuning of the lockout."""
 
     failures: int = 3
@@ -88,8 +89,7 @@ class Hall(Enum):
     """Of those that come from where a pinned peer last succeeded."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlaceLimits:
+class PlaceLimits(msgspec.Struct, frozen=True):
     """Tuning of the halls."""
 
     per_hall: int = 256
@@ -152,8 +152,7 @@ KNOWN_SOURCE: Final = Rate(20, 5.0)
 ALL_UNKNOWN_SOURCES: Final = Rate(100, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class RationLimits:
+class RationLimits(msgspec.Struct, frozen=True):
     """Tuning of the rationing of guesses."""
 
     unknown: Rate = UNKNOWN_SOURCE

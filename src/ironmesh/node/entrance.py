@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from ironmesh.audit.events import AuditEvent
 from ironmesh.errors import ConnectionClosed, HandshakeError, TrustFileError
@@ -40,8 +41,7 @@ class AlreadyConnectedError(HandshakeError):
         super().__init__(Refusal.DUPLICATE, "a session with this peer is up already")
 
 
-@dataclass(frozen=True, slots=True)
-class Dialled:
+class Dialled(msgspec.Struct, frozen=True):
     """What is known of whom a connection was dialled for."""
 
     expected: NodeId | None = None

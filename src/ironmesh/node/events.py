@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -12,24 +11,21 @@ from ironmesh.node.link import Link
 from ironmesh.types import Message, MessageId, NodeId, Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class NodeListening:
+class NodeListening(msgspec.Struct, frozen=True):
     """The node accepts connections."""
 
     endpoints: tuple[str, ...]
     is_tls: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PeerDiscovered:
+class PeerDiscovered(msgspec.Struct, frozen=True):
     """Discovery found a node that may be dialled."""
 
     name: str
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class PeerOnline:
+class PeerOnline(msgspec.Struct, frozen=True):
     """A session with this peer is up."""
 
     node_id: NodeId
@@ -41,8 +37,7 @@ class PeerOnline:
     """First contact: its key was pinned just now."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerOffline:
+class PeerOffline(msgspec.Struct, frozen=True):
     """The last session with this peer ended."""
 
     node_id: NodeId
@@ -52,8 +47,7 @@ class PeerOffline:
     """The link that ended, for its figures."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerRefused:
+class PeerRefused(msgspec.Struct, frozen=True):
     """A connection or a handshake was turned away, by us or by the other side."""
 
     reason: Refusal
@@ -84,8 +78,7 @@ class MessagesReceived(msgspec.Struct, frozen=True):
     messages: Sequence[MessageReceived]
 
 
-@dataclass(frozen=True, slots=True)
-class MessageSettled:
+class MessageSettled(msgspec.Struct, frozen=True):
     """Messages of ours reached a new state; but for `held` it is their last one."""
 
     ids: tuple[MessageId, ...]
@@ -95,8 +88,7 @@ class MessageSettled:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RouteFound:
+class RouteFound(msgspec.Struct, frozen=True):
     """A node can be reached, directly or over others."""
 
     node_id: NodeId
@@ -105,24 +97,21 @@ class RouteFound:
     hops: int
 
 
-@dataclass(frozen=True, slots=True)
-class RouteLost:
+class RouteLost(msgspec.Struct, frozen=True):
     """A node can be reached no longer, neither directly nor over others."""
 
     node_id: NodeId
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class MeshPartitioned:
+class MeshPartitioned(msgspec.Struct, frozen=True):
     """Over half of the nodes that could be reached cannot be any more."""
 
     lost: int
     remaining: int
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """Something that a person should read; `is_warning` where it weakens or endangers the node."""
 
     text: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+import msgspec
 
 from ironmesh.config import NodeConfig
 from ironmesh.crypto import meshkey
@@ -15,8 +16,7 @@ from ironmesh.store.keyfiles import LoadedKeys, load_or_create
 from ironmesh.types import Random, Secret
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedFiles:
+class OpenedFiles(msgspec.Struct, frozen=True):
     """What a node finds, or makes, in its folder."""
 
     keys: LoadedKeys

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from ironmesh.audit.events import AuditEvent
 from ironmesh.node.clock import Clock
@@ -46,8 +47,7 @@ _SILENT: Final = frozenset({Refusal.NOT_WEBSOCKET, Refusal.DUPLICATE})
 """Everyday noise: published nodes try TLS first and dial peers that are already connected."""
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedPeer:
+class RefusedPeer(msgspec.Struct, frozen=True):
     """Who was turned away, as far as it is known."""
 
     remote: str

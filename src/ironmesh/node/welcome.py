@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from ironmesh.config import LegacyMode, NodeConfig
 from ironmesh.discovery.policy import DialPolicy
@@ -14,8 +14,7 @@ from ironmesh.trust.store import TrustStore
 from ironmesh.types import NodeId, Refusal, WireKind
 
 
-@dataclass(frozen=True, slots=True)
-class Turned:
+class Turned(msgspec.Struct, frozen=True):
     """The peer may not stay."""
 
     reason: Refusal

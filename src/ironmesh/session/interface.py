@@ -20,15 +20,15 @@ something to return. While `is_holding`, `seal` takes no messages: a key change 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from ironmesh.errors import HandshakeError
 from ironmesh.types import Instant, LinkInfo, Message, NodeId, Refusal, Unit, WireKind
 
 
-@dataclass(frozen=True, slots=True)
-class PeerStatement:
+class PeerStatement(msgspec.Struct, frozen=True):
     """What a peer says beside its name, on our own wire; none of it decides a handshake."""
 
     features: int
@@ -39,8 +39,7 @@ class PeerStatement:
     """Its clock, milliseconds since 1970: for people and node records only."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerClaim:
+class PeerClaim(msgspec.Struct, frozen=True):
     """What a peer proved (key) and said (the rest) in a verified handshake, before we accept it."""
 
     node_id: NodeId
@@ -87,22 +86,19 @@ def check_expected(claim: PeerClaim, expected: NodeId | None) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PeerAlive:
+class PeerAlive(msgspec.Struct, frozen=True):
     """The peer answered a ping."""
 
     rtt_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class PeerClosing:
+class PeerClosing(msgspec.Struct, frozen=True):
     """The peer said goodbye; the connection will end."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class UnitRefused:
+class UnitRefused(msgspec.Struct, frozen=True):
     """A unit, or a message in it, was dropped; the session goes on."""
 
     reason: Refusal
@@ -110,34 +106,30 @@ class UnitRefused:
     """For the log: never a secret, never a payload."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rekeyed:
+class Rekeyed(msgspec.Struct, frozen=True):
     """Both sides use a new session key from here on."""
 
     count: int
     """Key changes in this session so far."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerThrottled:
+class PeerThrottled(msgspec.Struct, frozen=True):
     """The peer says that it dropped a frame because we sent too fast."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerReady:
+class PeerReady(msgspec.Struct, frozen=True):
     """The peer accepted us, which was in doubt until now."""
 
 
 ChannelEvent = PeerAlive | PeerClosing | UnitRefused | Rekeyed | PeerThrottled | PeerReady
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """What one unit held."""
 
-    messages: list[Message] = field(default_factory=list)
+    messages: list[Message] = msgspec.field(default_factory=list)
     """In the order in which they arrived. Types that the mesh consumes are among them."""
-    events: list[ChannelEvent] = field(default_factory=list)
+    events: list[ChannelEvent] = msgspec.field(default_factory=list)
 
 
 class Piece(NamedTuple):
@@ -236,8 +228,7 @@ class Channel(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Established:
+class Established(msgspec.Struct, frozen=True):
     """The end of a handshake: what is still to be written, and the channel."""
 
     units: list[Unit]

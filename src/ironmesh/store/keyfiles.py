@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from ironmesh.config import KdfCost, NodeConfig, check_name
 from ironmesh.crypto.identity import Identity
@@ -36,8 +38,7 @@ LOCK_TIMEOUT_S: Final = 60.0
 """Longer than two key derivations take on a small board."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedKeys:
+class LoadedKeys(msgspec.Struct, frozen=True):
     """The keys of a node, and what people should know about how they came."""
 
     keys: NodeKeys
@@ -45,8 +46,7 @@ class LoadedKeys:
     """One sentence each, without a full stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFileInfo:
+class KeyFileInfo(msgspec.Struct, frozen=True):
     """What a key file tells without its passphrase."""
 
     path: Path
@@ -58,8 +58,7 @@ class KeyFileInfo:
     is_encrypted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Rotation:
+class Rotation(msgspec.Struct, frozen=True):
     """A node's change of identity."""
 
     old: NodeKeys

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from ironmesh.types import Endpoint, Unit
 
 __all__ = ["Connection", "ConnectionHandler", "ConnectionInfo", "Door", "Endpoint", "Listener"]
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionInfo:
+class ConnectionInfo(msgspec.Struct, frozen=True):
     """What is known of a connection before anybody proved anything."""
 
     transport: str

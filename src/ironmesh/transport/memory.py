@@ -10,8 +10,9 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from ironmesh.errors import ConnectError, ConnectFailure, ConnectionClosed, PortInUseError
 from ironmesh.transport.inbox import Inbox

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 
 import pytest
@@ -31,7 +32,7 @@ def value_of(path: str) -> float:
     except ModuleNotFoundError:
         module, _, class_name = owner.rpartition(".")
         kind = getattr(importlib.import_module(f"ironmesh.{module}"), class_name)
-        return float(kind.__dataclass_fields__[name].default)
+        return float(inspect.signature(kind).parameters[name].default)
 
 
 @pytest.mark.parametrize(("what", "limit", "constant"), limits(), ids=lambda cell: cell[:40])

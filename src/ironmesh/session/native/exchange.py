@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from ironmesh.crypto import cpace
 from ironmesh.crypto.cpace import Share, Transcript
@@ -27,8 +28,7 @@ Encapsulate = Callable[[bytes], Encapsulated]
 _CHANNEL_LABEL: Final = b"ironmesh v5"
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(msgspec.Struct, frozen=True):
     """The initiator's half. Make one with `make`."""
 
     said: Initiation

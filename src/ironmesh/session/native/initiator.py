@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from ironmesh.crypto import hybrid
 from ironmesh.crypto.hybrid import X25519Pair
@@ -45,8 +47,7 @@ class InitiatorState(Enum):
 _WAITING: Final = frozenset({InitiatorState.RESUMPTION_SENT, InitiatorState.INITIATION_SENT})
 
 
-@dataclass(frozen=True, slots=True)
-class _Resuming:
+class _Resuming(msgspec.Struct, frozen=True):
     ticket: Ticket
     pair: X25519Pair
     said: bytes

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from ironmesh.types import Secret
 
@@ -19,8 +20,7 @@ class Profile(IntEnum):
     """A ticket of an earlier session, and X25519."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionKeys:
+class SessionKeys(msgspec.Struct, frozen=True):
     """Keys of a session, all 32 bytes, that both ends derived from one transcript."""
 
     session_id: bytes

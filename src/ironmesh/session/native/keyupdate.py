@@ -9,10 +9,11 @@ Neither side ever holds messages back: each goes on in the old phase until its o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
 from typing import Final, NamedTuple
+
+import msgspec
 
 from ironmesh.crypto import hybrid
 from ironmesh.crypto.sodium import CryptoError
@@ -45,8 +46,7 @@ class Outgoing(NamedTuple):
     chain: Secret | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Offer:
+class _Offer(msgspec.Struct, frozen=True):
     body: bytes
     x25519: hybrid.X25519Pair
     kem: hybrid.KemPair | None

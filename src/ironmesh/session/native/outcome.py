@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from ironmesh.session.interface import PeerClaim
 from ironmesh.session.native.channel import NativeChannel
@@ -12,8 +12,7 @@ from ironmesh.session.native.settings import NativeSettings
 from ironmesh.types import Instant
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """Both ends have the same one, but for the role and the claim of the other."""
 
     claim: PeerClaim

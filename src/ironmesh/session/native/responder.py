@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from ironmesh.crypto import hybrid
 from ironmesh.crypto.hybrid import X25519Pair
@@ -53,8 +55,7 @@ _WAITING: Final = frozenset({ResponderState.LISTENING, ResponderState.ANSWERED})
 _OPEN: Final = frozenset({ResponderState.CREATED, *_WAITING, ResponderState.VERIFIED})
 
 
-@dataclass(frozen=True, slots=True)
-class _Answered:
+class _Answered(msgspec.Struct, frozen=True):
     chain: Secret
     transcript: bytes
     """`h3`."""

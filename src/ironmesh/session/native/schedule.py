@@ -6,8 +6,9 @@ every key comes from secrets and `h`: two ends have the same keys only if they s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from ironmesh.crypto import hybrid
 from ironmesh.crypto.sodium import hmac_sha256, sha256
@@ -35,8 +36,7 @@ class Role(Enum):
         return b"sealed 3" if self is Role.INITIATOR else b"sealed 2"
 
 
-@dataclass(frozen=True, slots=True)
-class Negotiated:
+class Negotiated(msgspec.Struct, frozen=True):
     """What was agreed on before the first byte of ours; both ends must have seen the same."""
 
     transport: str

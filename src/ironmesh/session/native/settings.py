@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from ironmesh.crypto import hybrid
 from ironmesh.crypto.identity import Identity
@@ -30,8 +31,7 @@ def no_record() -> int:
     return 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NativeSettings:
+class NativeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Made once for each node and shared by all its native handshakes and channels.
 
     A change of passphrase makes new ones, and drops all tickets.
@@ -43,7 +43,7 @@ class NativeSettings:
     """What each accepted passphrase became (32 bytes), by generation: one, or two while a mesh
     changes it. This node proves the newest."""
     random: Random
-    tickets: Tickets = field(default_factory=Tickets)
+    tickets: Tickets = msgspec.field(default_factory=Tickets)
     features: int = 0
     record_sequence: Callable[[], int] = no_record
     """Of the own node record, as of now."""

@@ -11,8 +11,9 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
 
 from ironmesh.delivery.records import PutInbox, PutOutbox, StoreOp
 from ironmesh.errors import IronMeshError, StoreError
@@ -28,14 +29,12 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Commit:
+class _Commit(msgspec.Struct, frozen=True):
     batch: Sequence[StoreOp]
     done: asyncio.Future[None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(msgspec.Struct, frozen=True):
     function: Callable[[Engine], Any]
     done: asyncio.Future[Any]
 

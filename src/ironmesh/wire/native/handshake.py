@@ -6,8 +6,9 @@ plaintext. Layouts are in docs/protocol.md, section 4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from ironmesh.config import check_name
 from ironmesh.errors import ConfigError, HandshakeError
@@ -44,8 +45,7 @@ SEALED_SIZES: Final = tuple(size + SIGNATURE_BYTES + TAG_BYTES for size in _STAT
 """What a sealed proof may measure: with a name of up to 13 bytes, and with a longer one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Initiation:
+class Initiation(msgspec.Struct, frozen=True):
     """M1: the initiator's half of every exchange."""
 
     profile: int
@@ -66,8 +66,7 @@ class Initiation:
         return head + self.nonce + self.public + self.share + self.kem_public
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """M2: the responder's half, and its sealed proof."""
 
     nonce: bytes
@@ -87,8 +86,7 @@ class Answer:
         return self.head + self.sealed
 
 
-@dataclass(frozen=True, slots=True)
-class Resumption:
+class Resumption(msgspec.Struct, frozen=True):
     """The first message of a resumed session."""
 
     ticket: bytes
@@ -108,8 +106,7 @@ class Resumption:
         return self.head + self.binder
 
 
-@dataclass(frozen=True, slots=True)
-class ResumptionAnswer:
+class ResumptionAnswer(msgspec.Struct, frozen=True):
     """The responder's half of a resumed session; its seal is empty and proves the secret."""
 
     nonce: bytes
@@ -127,8 +124,7 @@ class ResumptionAnswer:
         return self.head + self.sealed
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True):
     """What a node says of itself, under its signature and the seal of a handshake."""
 
     identity_public: bytes

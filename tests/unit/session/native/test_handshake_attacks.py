@@ -7,13 +7,13 @@ named in brackets.
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.support.native import (
     FAST,
     LINKS,

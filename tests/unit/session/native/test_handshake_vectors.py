@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from scripts import native_vectors
 from tests.support.native import FAST, NOW, agree, keys_of, refusal_of
 from tests.support.vectors import load
