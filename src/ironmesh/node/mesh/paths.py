@@ -21,7 +21,7 @@ from ironmesh.observe.counters import Counters
 from ironmesh.session.native.limits import MAX_PAYLOAD_BYTES
 from ironmesh.session.parcels.sealing import DestinationKeys, seal_parcel
 from ironmesh.session.parcels.writer import ParcelWriter, WrittenParcel
-from ironmesh.types import Message, MessagePriority, NodeId, Random
+from ironmesh.types import Message, MessagePriority, MessageType, NodeId, Random
 from ironmesh.wire.native.parcels import MAX_CONTENT_BYTES, Reset
 from ironmesh.wire.native.relaying import MAX_HOPS, Obstacle
 from ironmesh.wire.receipts import is_live, split_id
@@ -30,6 +30,8 @@ _log = logging.getLogger("ironmesh.node")
 
 PIECE_BYTES: Final = MAX_CONTENT_BYTES - 512
 """Larger payloads go in pieces, so that what is more urgent passes them."""
+RECEIPTS_DELAY_S: Final = 0.02
+"""How long receipts wait for messages that go the same way: a relay pays by the record."""
 BATCH_MESSAGES: Final = 64
 MIN_PAUSE_S: Final = 0.1
 MAX_PAUSE_S: Final = 30.0
@@ -76,10 +78,18 @@ class Guide(Protocol):
         ...
 
 
+class Wake(Protocol):
+    """Is told that a path has something to seal."""
+
+    def __call__(self, path: Path, *, is_soon: bool) -> None:
+        """Seal it at once, or within a moment."""
+        ...
+
+
 class Path:
     """A way to one destination over a neighbour; implements `Way`."""
 
-    def __init__(self, destination: NodeId, wake: Callable[[Path], None]) -> None:
+    def __init__(self, destination: NodeId, wake: Wake) -> None:
         self.destination = destination
         self.queue = SendQueue(PIECE_BYTES)
         self.is_usable = True
@@ -114,7 +124,7 @@ class Path:
             if not is_live(message.id):
                 self._note(message)
         self.queue.put(messages)
-        self._wake(self)
+        self._wake(self, is_soon=any(message.type != MessageType.ACK for message in messages))
 
     def _note(self, message: Message) -> None:
         epoch, number = split_id(message.id)
@@ -183,6 +193,7 @@ class Paths:
         """Paths that have something to seal."""
         self._unsealable: set[NodeId] = set()
         """Destinations whose keys cannot be used, until something is known of them anew."""
+        self._later: asyncio.TimerHandle | None = None
         self._pumping: asyncio.Handle | None = None
         self._is_closed = False
 
@@ -232,8 +243,9 @@ class Paths:
         for patience in self._patience.values():
             if patience.timer is not None:
                 patience.timer.cancel()
-        if self._pumping is not None:
-            self._pumping.cancel()
+        for handle in (self._pumping, self._later):
+            if handle is not None:
+                handle.cancel()
 
     # --- What went wrong, or well ------------------------------------------------------------
 
@@ -337,16 +349,29 @@ class Paths:
     # --- Sealing -----------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """A link has room again."""
-        if self._busy and self._pumping is None and not self._is_closed:
+        """A link has room again, or there is something to seal."""
+        if not self._busy or self._is_closed:
+            return
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        if self._pumping is None:
             self._pumping = asyncio.get_running_loop().call_soon(self._pump)
 
-    def _wake(self, path: Path) -> None:
+    def _wake_later(self) -> None:
+        """Receipts alone wait a moment for what goes the same way."""
+        if self._pumping is None and self._later is None and not self._is_closed:
+            self._later = asyncio.get_running_loop().call_later(RECEIPTS_DELAY_S, self.wake)
+
+    def _wake(self, path: Path, *, is_soon: bool) -> None:
         self._busy.setdefault(path.destination, path)
         if path.has_repeated:
             path.has_repeated = False
             self._suspect(path.destination)
-        self.wake()
+        if is_soon:
+            self.wake()
+        else:
+            self._wake_later()
 
     def _suspect(self, destination: NodeId) -> None:
         hop = self._next_hop(destination)

@@ -148,7 +148,8 @@ class Relay:
                 if held is not None:
                     self._forwarder.written(held.item.hash, hop, now)
                     is_own = is_own or held.came_from == self._own_id
-        self._pump(hop)
+        if self._queues.count(hop):
+            self._pump(hop)
         if is_own:
             self._has_room()
 
@@ -157,7 +158,8 @@ class Relay:
     def take(self, peer: NodeId, messages: Iterable[Message]) -> None:
         """Take parcels that a neighbour handed over."""
         now = self._clock.now().mono
-        hops: set[NodeId] = set()
+        ready: dict[NodeId, list[Message]] = {}
+        count = size_bytes = 0
         for message in messages:
             body = message.payload
             try:
@@ -167,16 +169,36 @@ class Relay:
                 continue
             parcel_hash = relaying.parcel_hash(body)
             decision = self._forwarder.received(peer, header, parcel_hash, len(body), now)
-            if isinstance(decision, Deliver):
+            if isinstance(decision, Forward):
+                count += 1
+                size_bytes += len(body)
+                parcel = Parcel(parcel_hash, relaying.handed_on(body))
+                held = Held(parcel, len(body), peer, _RANKS[message.priority])
+                self._hand_on(decision.next_hop, held, ready)
+            elif isinstance(decision, Deliver):
                 self._arrive(peer, body[relaying.HEADER_BYTES :])
-                continue
-            parcel = Parcel(
-                parcel_hash, relaying.handed_on(body) if isinstance(decision, Forward) else body
-            )
-            held = Held(parcel, len(body), peer, _RANKS[message.priority])
-            hops |= self._carry_out(decision, None, held)
-        for hop in hops:
+            else:
+                held = Held(Parcel(parcel_hash, body), len(body), peer, 0)
+                self._carry_out(decision, None, held)
+        for hop, batch in ready.items():
+            self._outlets[hop].link.enqueue(batch)
+        if count:
+            self._counters.add("mesh.parcels_relayed", count)
+            self._counters.add("mesh.bytes_relayed", size_bytes)
+
+    def _hand_on(self, hop: NodeId, held: Held[Parcel], ready: dict[NodeId, list[Message]]) -> None:
+        """Let a parcel go at once where nothing waits before it, else wait for its turn."""
+        outlet = self._outlets.get(hop)
+        is_free = outlet is not None and outlet.has_room and outlet.link.is_usable
+        if outlet is None or not is_free or self._queues.count(hop):
+            self._queues.put(hop, held)
             self._pump(hop)
+            return
+        outlet.give(held)
+        message = mesh_message(
+            self._own_id, hop, MeshType.PARCEL, held.item.body, PRIORITIES[held.rank]
+        )
+        ready.setdefault(hop, []).append(message)
 
     def take_unreachable(self, peer: NodeId, body: bytes) -> None:
         """A neighbour says that a parcel came no further.
@@ -226,9 +248,6 @@ class Relay:
         """Do as the forwarder says; return the next hops that have something to write."""
         match decision:
             case Forward(next_hop):
-                if held.came_from != self._own_id and gone is None:
-                    self._counters.add("mesh.parcels_relayed")
-                    self._counters.add("mesh.bytes_relayed", held.size_bytes)
                 self._queues.put(next_hop, held)
                 return {next_hop}
             case Refuse(peer, obstacle):

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from ironmesh.audit.events import AuditEvent
+from ironmesh.mesh.cost import CostMeter
 from ironmesh.mesh.routing.router import Router
 from ironmesh.mesh.routing.values import (
     Bump,
-    LinkCost,
     NewBeacon,
     PartitionAlarm,
     RouteFound,
@@ -31,8 +31,10 @@ from ironmesh.wire.native import routes
 from ironmesh.wire.native.beacons import Beacon
 from ironmesh.wire.native.routes import RouteDigest, RouteRequest, Routes
 
-USUAL_COST: Final = 64
-"""Of a hop whose round trip is not measured yet."""
+MEASURE_EVERY_S: Final = 30.0
+"""A link that is idle is pinged as often anyway."""
+ANSWER_S: Final = 5.0
+"""A ping that is not answered for so long counts as lost."""
 
 
 class Listener(Protocol):
@@ -113,11 +115,18 @@ class Routing:
 
     def link_up(self, link: Link) -> None:
         """A session with a neighbour began."""
-        self._run(self._router.link_up(link.peer, LinkCost(USUAL_COST), self._now()))
+        self._run(self._router.link_up(link.peer, CostMeter().link, self._now()))
 
-    def link_changed(self, peer: NodeId, cost: LinkCost) -> None:
-        """A hop costs another amount."""
-        self._run(self._router.link_changed(peer, cost, self._now()))
+    async def measure(self, link: Link) -> None:
+        """Keep the cost of a hop in step with its round trips, until the link is over."""
+        meter = CostMeter()
+        while link.is_usable and not self._is_closed:
+            rtt_s = await link.measure(ANSWER_S)
+            if not link.is_usable:
+                return
+            if meter.unanswered() if rtt_s is None else meter.answered(rtt_s):
+                self._run(self._router.link_changed(link.peer, meter.link, self._now()))
+            await asyncio.sleep(MEASURE_EVERY_S)
 
     def link_down(self, peer: NodeId) -> None:
         """The session with a neighbour ended."""

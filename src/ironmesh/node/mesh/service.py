@@ -230,6 +230,7 @@ class Mesh:
         self._relay.link_up(link)
         self._records.link_up(link.peer, link.info.peer_clock_ms)
         self._routing.link_up(link)
+        self._tasks.spawn(self._routing.measure(link), name=f"cost-{link.peer[:8]}")
 
     def link_down(self, link: Link) -> None:
         """No link with a peer carries messages any more."""
