@@ -271,7 +271,10 @@ async def test_history_has_both_directions_the_newest_first(alice: Operated, bob
     sent = await queue(alice, "out", wait_s=LIMIT_S)
     await bob.node.send("alice", b"back")
     await alice.live.has_received(1)
-    history = await alice.operator.history("bob")
+    async with asyncio.timeout(LIMIT_S):
+        # That a message has ended is written a moment later.
+        while (history := await alice.operator.history("bob"))[-1].state != "delivered":
+            await asyncio.sleep(0.01)
     assert [(one.direction, one.name) for one in history] == [("received", "bob"), ("sent", "bob")]
     assert (history[1].id, history[1].state) == (sent, "delivered")
     assert history[0].state in {"waiting", "handled"}
