@@ -17,6 +17,7 @@ from ironmesh.wire.receipts import Floor, join_id
 
 _READY: Final = Stage.READY
 _LOADING: Final = Stage.LOADING
+_HELD: Final = Stage.HELD
 """A name of the module is found sooner than a member of an enumeration."""
 
 RETRY_BASE_S: Final = 2.0
@@ -100,12 +101,13 @@ class Lane:
 
     def saved(self, entry: Entry) -> None:
         """An entry is on disk."""
-        self.saved_next = max(self.saved_next, entry.number + 1)
-        room = self._limits.cache_bytes - self.cached_bytes
-        if self.link is None or entry.row.size_bytes > room:
+        if entry.number >= self.saved_next:
+            self.saved_next = entry.number + 1
+        size_bytes = entry.row.size_bytes
+        if self.link is None or self.cached_bytes + size_bytes > self._limits.cache_bytes:
             entry.payload = None
         if entry.payload is not None:
-            self.cached_bytes += entry.row.size_bytes
+            self.cached_bytes += size_bytes
         entry.is_saved = True
 
     def leave(self, entry: Entry, stage: Stage = Stage.ENDED) -> None:
@@ -173,7 +175,8 @@ class Lane:
 
     def wait(self, entry: Entry) -> None:
         """An entry waits for its turn: first in line if it was transmitted before."""
-        entry.is_fresh = entry.is_fresh and entry.stage is not Stage.HELD
+        if entry.stage is _HELD:
+            entry.is_fresh = False
         self._move(entry, _READY)
         if entry.is_fresh:
             self._fresh[entry.rank].append(entry)
@@ -183,7 +186,7 @@ class Lane:
 
     def hold(self, entry: Entry) -> None:
         """An entry is at its destination, undecided."""
-        self._move(entry, Stage.HELD)
+        self._move(entry, _HELD)
         self._held[entry.row.id] = entry
 
     def _move(self, entry: Entry, stage: Stage) -> None:
@@ -195,7 +198,7 @@ class Lane:
         elif before is _READY:
             if entry.is_fresh and stage is not Stage.YIELDING:
                 self._fresh[entry.rank].note_left()
-        elif before is Stage.HELD:
+        elif before is _HELD:
             del self._held[entry.row.id]
 
     def take(self) -> tuple[list[Entry], list[Entry]]:

@@ -109,8 +109,7 @@ class Outbox:
             QueueFullError: too much that is at least as urgent waits for a destination.
             DeliveryError: a lifetime out of range.
         """
-        for draft in drafts:
-            self._check(draft)
+        self._check(drafts)
         entries: list[Entry] = []
         try:
             self._shelf.admit(drafts, now, entries)
@@ -123,21 +122,26 @@ class Outbox:
         ops: list[StoreOp] = [*evicted, PutOutbox(tuple(rows))]
         return Accepted(tuple([row.id for row, _payload in rows]), tuple(ops))
 
-    def _check(self, draft: Draft) -> None:
-        lane = self._shelf.known_lane(draft.destination)
-        limit = self._limits.unknown_wire_bytes
-        if lane is not None and lane.link is not None:
-            limit = lane.link.max_payload_bytes
-        if len(draft.payload) > limit:
-            raise MessageTooLargeError(
-                f"the payload has {len(draft.payload)} bytes, the wire carries {limit}",
-                "send it in smaller parts",
-            )
-        if not 0 < draft.lifetime_s <= MAX_LIFETIME_S:
-            raise DeliveryError(
-                f"a lifetime of {draft.lifetime_s:g} seconds is not possible",
-                f"use more than 0 and at most {MAX_LIFETIME_S:.0f} seconds (14 days)",
-            )
+    def _check(self, drafts: Sequence[Draft]) -> None:
+        limits = {one: self._limit(one) for one in {draft.destination for draft in drafts}}
+        for draft in drafts:
+            limit = limits[draft.destination]
+            if len(draft.payload) > limit:
+                raise MessageTooLargeError(
+                    f"the payload has {len(draft.payload)} bytes, the wire carries {limit}",
+                    "send it in smaller parts",
+                )
+            if not 0 < draft.lifetime_s <= MAX_LIFETIME_S:
+                raise DeliveryError(
+                    f"a lifetime of {draft.lifetime_s:g} seconds is not possible",
+                    f"use more than 0 and at most {MAX_LIFETIME_S:.0f} seconds (14 days)",
+                )
+
+    def _limit(self, destination: NodeId) -> int:
+        lane = self._shelf.known_lane(destination)
+        if lane is None or lane.link is None:
+            return self._limits.unknown_wire_bytes
+        return lane.link.max_payload_bytes
 
     def committed(self, ids: Sequence[MessageId], now: Instant) -> list[OutboxAction]:
         """What was accepted, or the end of what was on its way, is on disk."""
