@@ -275,13 +275,13 @@ class Outgoing:
         ending = Ending(settled.state, settled.reason)
         self._counters.add(f"messages.{settled.state.value}", len(settled.ids))
         if settled.state.is_end:
-            for message_id in settled.ids:
-                self._ends[message_id] = ending
-                for waiter in self._waiters.pop(message_id, ()):
-                    if not waiter.done():
-                        waiter.set_result(ending)
+            self._ends.update(dict.fromkeys(settled.ids, ending))
             while len(self._ends) > REMEMBERED_ENDS:
                 self._ends.popitem(last=False)
+            for message_id in self._waiters.keys() & settled.ids:
+                for waiter in self._waiters.pop(message_id):
+                    if not waiter.done():
+                        waiter.set_result(ending)
         self._events.publish(
             MessageSettled(settled.ids, settled.peer, settled.state.value, settled.reason)
         )
