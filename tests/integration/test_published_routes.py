@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support import legacy
 from tests.support.hostile_relay import hostile_relay
-from tests.support.nodes import LEGACY, Nodes, PatientTransport, eventually
+from tests.support.nodes import LEGACY, Live, Nodes, PatientTransport, eventually
 
 from ironmesh.control.mesh import MeshOffice
 
@@ -28,3 +28,32 @@ async def test_routes_show_who_is_reached_over_published_relays_and_bridges(node
         assert (behind.node_id, behind.name, behind.hops) == (relay.node_id, "mallory", 2)
         assert behind.next_hop.node_id == bridge.id
         assert [view.wire for view in there.routes() if view.hops == 1] == ["native"]
+
+
+async def test_a_direct_session_takes_over_from_a_tunnel_and_never_the_reverse(
+    nodes: Nodes,
+) -> None:
+    alice = await nodes.start("alice", **PLAIN, **LEGACY)
+    bob = await nodes.start("bob", **PLAIN, **LEGACY)
+    async with hostile_relay(alice, bob) as relay:
+        await relay.announce()
+        await alice.online(bob)
+        await bob.online(alice)
+        assert transports(alice, bob) == {"tunnel"}
+        await alice.node.connect(*bob.endpoint)
+        await eventually(lambda: transports(alice, bob) == {"websocket"})
+        for number in range(20):
+            await alice.node.send(bob.id, f"{number}".encode())
+        assert await bob.has_received(20) == [str(number) for number in range(20)]
+        await relay.announce()
+        opened = sum(live.node.counters["tunnel.opened"] for live in (alice, bob))
+        await alice.node.send(bob.id, b"still direct")
+        await bob.has_received(21)
+        assert sum(live.node.counters["tunnel.opened"] for live in (alice, bob)) == opened == 1
+        assert transports(alice, bob) == {"websocket"}
+
+
+def transports(one: Live, other: Live) -> set[str]:
+    """Return what carries messages between two nodes, as each of them sees it."""
+    links = [one.node.links.get(other.id), other.node.links.get(one.id)]
+    return {link.connection_info.transport for link in links if link is not None}

@@ -230,6 +230,30 @@ async def test_a_tunnel_ends_with_its_relay_and_comes_back_with_it_and_loses_not
     assert [message.text for message in arrived] == [f"n{number}" for number in range(20)]
 
 
+async def test_a_tunnel_over_two_published_relays_keeps_their_limits_and_loses_nothing(
+    ours: Start, published: Start
+) -> None:
+    near, far = await published(**OFTEN), await published(**OFTEN)
+    await near.connect_to(far)
+    one, other = await ours(**PLAIN), await ours(**PLAIN)
+    await one.connect_to(near)
+    await other.connect_to(far)
+    await one.wait_peer(other, timeout_s=LONG_S)
+    await other.wait_peer(one, timeout_s=LONG_S)
+    large = bytes(range(256)) * 6 * 1024
+    await one.send(other.node_id, large, "CONV")
+    await one.send_many(other.node_id, "n", 500)
+    await other.send_many(one.node_id, "m", 500)
+    there = await other.wait_messages(500, timeout_s=LONG_S)
+    back = await one.wait_messages(500, timeout_s=LONG_S)
+    assert [message.text for message in there] == [f"n{number}" for number in range(500)]
+    assert [message.text for message in back] == [f"m{number}" for number in range(500)]
+    await other.wait_message(large, "CONV", timeout_s=LONG_S)
+    for node, relay in ((one, near), (other, far)):
+        assert {event["type"] for event in node.events if event["event"] == "control"} <= {"PONG"}
+        assert not [event for event in relay.events if event.get("type") == "RATE_LIMITED"]
+
+
 async def test_a_published_node_finds_what_native_nodes_behind_a_relay_of_ours_can_do(
     ours: Start, published: Start
 ) -> None:

@@ -17,6 +17,7 @@ from ironmesh.node.dial_guesses import DialGuess
 from ironmesh.node.gate import Gate, Visit
 from ironmesh.node.handshaking import NORMAL_CLOSURE, shake_hands
 from ironmesh.node.linktable import LinkTable
+from ironmesh.node.mesh.reach import TUNNEL
 from ironmesh.node.refusals import RefusedPeer
 from ironmesh.node.welcome import Turned, Welcome
 from ironmesh.session.interface import ClaimRefusedError, Handshake, PeerClaim
@@ -177,7 +178,11 @@ class Entrance:
         facts = SessionFacts(info.is_outgoing, now.mono, claim.is_ours)
         # An announcement does not say whose it is: that a session is up, shows only now.
         is_again = isinstance(way, Dialled) and not way.is_given and self._links.get(claim.node_id)
-        if is_again or (not claim.is_ours and not self._links.would_stay(facts, claim.node_id)):
+        if (
+            is_again
+            or self._is_detour(info, claim.node_id)
+            or (not claim.is_ours and not self._links.would_stay(facts, claim.node_id))
+        ):
             self._probe(claim.node_id)
             raise AlreadyConnectedError(claim.node_id)
         # Another process may have pinned the name a moment ago, so the book judges again.
@@ -188,6 +193,12 @@ class Entrance:
             way.welcomed(claim.node_id)
         self._note(info, claim, verdict)
         return verdict
+
+    def _is_detour(self, info: ConnectionInfo, peer_id: NodeId) -> bool:
+        """Tell whether a peer with a session of its own comes through a tunnel as well."""
+        link = self._links.get(peer_id)
+        is_direct = link is not None and link.connection_info.transport != TUNNEL
+        return info.transport == TUNNEL and is_direct
 
     def _probe(self, peer_id: NodeId) -> None:
         """A peer that is connected came again: perhaps it died and we have not noticed."""
