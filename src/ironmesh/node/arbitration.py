@@ -3,7 +3,7 @@
 A published node keeps the older session and refuses the newer one, so toward it we do the same.
 Between our own nodes a newer session replaces an older one (the peer restarted, or its address
 changed), except where both dialled at the same time: then the one that the smaller node id dialled
-stays, whichever end looks.
+stays, whichever end looks. A session of its own goes before one through a tunnel.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class SessionFacts(msgspec.Struct, frozen=True):
     is_outgoing: bool
     established_mono: float
     is_ours: bool
+    is_tunnel: bool = False
+    """It goes over published relays."""
 
 
 def arbitrate(
@@ -40,6 +42,8 @@ def arbitrate(
     """Decide between the session that is up and one whose handshake just succeeded."""
     if not new.is_ours:
         return Keep.EXISTING
+    if existing.is_tunnel != new.is_tunnel:
+        return Keep.NEW if existing.is_tunnel else Keep.EXISTING
     have_crossed = (
         existing.is_outgoing != new.is_outgoing
         and abs(new.established_mono - existing.established_mono) < CROSSING_WINDOW_S

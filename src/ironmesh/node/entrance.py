@@ -17,11 +17,10 @@ from ironmesh.node.dial_guesses import DialGuess
 from ironmesh.node.gate import Gate, Visit
 from ironmesh.node.handshaking import NORMAL_CLOSURE, shake_hands
 from ironmesh.node.linktable import LinkTable
-from ironmesh.node.mesh.reach import TUNNEL
 from ironmesh.node.refusals import RefusedPeer
 from ironmesh.node.welcome import Turned, Welcome
 from ironmesh.session.interface import ClaimRefusedError, Handshake, PeerClaim
-from ironmesh.transport.interface import Connection, ConnectionInfo
+from ironmesh.transport.interface import TUNNEL, Connection, ConnectionInfo
 from ironmesh.trust.book import Standing, Verdict, first_state
 from ironmesh.trust.store import TrustStore
 from ironmesh.types import NodeId, Refusal, WireKind

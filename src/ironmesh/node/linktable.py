@@ -6,11 +6,17 @@ from collections.abc import Iterator
 
 from ironmesh.node.arbitration import Keep, SessionFacts, arbitrate
 from ironmesh.node.link import Link, LinkState
+from ironmesh.transport.interface import TUNNEL
 from ironmesh.types import NodeId
 
 
 def _facts(link: Link) -> SessionFacts:
-    return SessionFacts(link.is_outgoing, link.established.mono, link.info.is_ours)
+    return SessionFacts(
+        link.is_outgoing,
+        link.established.mono,
+        link.info.is_ours,
+        link.connection_info.transport == TUNNEL,
+    )
 
 
 class LinkTable:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from ironmesh.types import Endpoint, Unit
+
+TUNNEL: Final = "tunnel"
+"""`ConnectionInfo.transport` of a native session that goes over published relays."""
 
 __all__ = ["Connection", "ConnectionHandler", "ConnectionInfo", "Door", "Endpoint", "Listener"]
 
@@ -16,7 +19,7 @@ class ConnectionInfo(msgspec.Struct, frozen=True):
     """What is known of a connection before anybody proved anything."""
 
     transport: str
-    """`websocket` or `memory`."""
+    """`websocket`, `memory` or `tunnel`."""
     remote_host: str
     """The peer's address without brackets or zone; `memory` for the in-memory twin."""
     remote_port: int

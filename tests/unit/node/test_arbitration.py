@@ -48,3 +48,14 @@ def test_of_crossing_dials_both_ends_keep_the_one_that_the_smaller_id_dialled(
         stays = first if winner is Keep.EXISTING else second
         kept.add(own_id if stays.is_outgoing else peer_id)
     assert kept == {SMALL}
+
+
+@given(out=st.booleans(), again_out=st.booleans(), at=st.floats(0.0, 100.0), is_small=st.booleans())
+def test_a_session_of_its_own_goes_before_one_through_a_tunnel(
+    out: bool, again_out: bool, at: float, is_small: bool
+) -> None:
+    direct = SessionFacts(out, at, True)
+    tunnel = SessionFacts(again_out, 50.0, True, is_tunnel=True)
+    ids = {"own_id": SMALL, "peer_id": LARGE} if is_small else {"own_id": LARGE, "peer_id": SMALL}
+    assert arbitrate(tunnel, direct, **ids) is Keep.NEW
+    assert arbitrate(direct, tunnel, **ids) is Keep.EXISTING

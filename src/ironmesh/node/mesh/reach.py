@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Protocol
 
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
+from ironmesh.transport.interface import TUNNEL
 from ironmesh.types import NodeId
-
-TUNNEL: Final = "tunnel"
-"""`ConnectionInfo.transport` of a native session that goes over published relays."""
 
 
 class NativeRoutes(Protocol):

@@ -9,10 +9,9 @@ from typing import Final
 from ironmesh.errors import ConnectionClosed, RemoteProtocolError
 from ironmesh.node.clock import Clock
 from ironmesh.node.link import Link
-from ironmesh.node.mesh.reach import TUNNEL
 from ironmesh.node.pacing import Pacer
 from ironmesh.transport.inbox import Inbox
-from ironmesh.transport.interface import ConnectionInfo
+from ironmesh.transport.interface import TUNNEL, ConnectionInfo
 from ironmesh.types import NodeId, Unit
 from ironmesh.wire.legacy.tunnel import TunnelFrame, TunnelReader, TunnelWriter
 from ironmesh.wire.native.constants import SUBPROTOCOL

@@ -23,7 +23,7 @@ from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mesh.legacy import LegacyMesh
 from ironmesh.node.mesh.legacy_keys import LegacyKeys
-from ironmesh.node.mesh.reach import TUNNEL, NativeReach
+from ironmesh.node.mesh.reach import NativeReach
 from ironmesh.node.mesh.tunnel import Pace, TunnelConnection, tunnel_host
 from ironmesh.node.outgoing import MakeLive
 from ironmesh.node.pacing import Pacer
@@ -32,6 +32,7 @@ from ironmesh.node.sessions import Sessions
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.observe.counters import Counters
 from ironmesh.session.legacy.sources import originate
+from ironmesh.transport.interface import TUNNEL
 from ironmesh.types import Message, MessagePriority, NodeId, Random
 from ironmesh.wire.legacy import tunnel
 from ironmesh.wire.legacy.constants import TUNNEL_TYPE
