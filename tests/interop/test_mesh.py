@@ -18,6 +18,9 @@ PLAIN = {"allow_plaintext": True}
 OFTEN = {**PLAIN, "route_announce_interval": 1.0}
 """A published node that announces routes every second instead of every 30 s."""
 
+ANNOUNCED_S = 3.0
+"""In which such a node has announced what it knows now; nothing shows when."""
+
 Start = Callable[..., Any]
 
 
@@ -228,6 +231,28 @@ async def test_a_tunnel_ends_with_its_relay_and_comes_back_with_it_and_loses_not
     await relay.start()
     arrived = await other.wait_messages(20, timeout_s=LONG_S)
     assert [message.text for message in arrived] == [f"n{number}" for number in range(20)]
+
+
+async def test_of_two_published_relays_one_takes_over_when_the_other_dies(
+    ours: Start, published: Start
+) -> None:
+    """One of the two kills hits the relay over which the tunnel goes."""
+    relays = [await published(start=EARLY_HANDLERS, **OFTEN) for _ in range(2)]
+    peers = [f"127.0.0.1:{relay.port}" for relay in relays]
+    one, other = await ours(peers=peers, **PLAIN), await ours(peers=peers, **PLAIN)
+    for number, relay in enumerate(relays):
+        for node in (one, other):
+            await node.wait_peer(relays[0], timeout_s=LONG_S)
+            await node.wait_peer(relays[1], timeout_s=LONG_S)
+        await one.wait_peer(other, timeout_s=LONG_S)
+        await send_until_it_arrives(one, other, f"before {number}")
+        await asyncio.sleep(ANNOUNCED_S)
+        await relay.kill()
+        await one.send(other.node_id, f"after {number}")
+        await other.wait_message(f"after {number}", timeout_s=8.0)
+        await relay.start()
+    texts = [message.text for message in other.received() if message.text.startswith("after")]
+    assert texts == ["after 0", "after 1"]
 
 
 async def test_a_tunnel_over_two_published_relays_keeps_their_limits_and_loses_nothing(

@@ -1,7 +1,8 @@
 """The published mesh's routing table: distance vector with poisoned reverse.
 
-Wire specification 10.1 to 10.3. One route is kept for each destination; a route lives as long as
-the neighbour that told of it goes on announcing it.
+Wire specification 10.1 to 10.3. One route is used for each destination; a route lives as long as
+the neighbour that told of it goes on announcing it. What other neighbours offered is remembered,
+and takes over at once when that neighbour is gone: published nodes announce every 30 s only.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class RoutingTable:
         self._own_id = own_id
         self._route_life_s = route_life_s
         self._routes: dict[NodeId, Route] = {}
+        self._offers: dict[NodeId, dict[NodeId, Route]] = {}
+        """By neighbour: the last that it said of each destination."""
 
     def __len__(self) -> int:
         return len(self._routes)
@@ -76,6 +79,7 @@ class RoutingTable:
         ]
 
     def _learn(self, neighbour: NodeId, destination: NodeId, cost: int, now: float) -> bool:
+        self._note_offer(neighbour, destination, cost, now)
         known = self._routes.get(destination)
         is_same_source = known is not None and known.next_hop == neighbour
         if not 0 < cost < INFINITY:
@@ -88,6 +92,25 @@ class RoutingTable:
             return False
         self._routes[destination] = Route(neighbour, cost, now)
         return known is None or (known.next_hop, known.cost) != (neighbour, cost)
+
+    def _note_offer(self, neighbour: NodeId, destination: NodeId, cost: int, now: float) -> None:
+        offers = self._offers.setdefault(neighbour, {})
+        if not 0 < cost < INFINITY:
+            offers.pop(destination, None)
+        elif destination in offers or len(offers) < MAX_DESTINATIONS:
+            offers[destination] = Route(neighbour, cost, now)
+
+    def _take_over(self, destination: NodeId, now: float) -> None:
+        """Replace a route that is gone by the best that another neighbour offers, if one does."""
+        del self._routes[destination]
+        offers = [
+            offer
+            for each in self._offers.values()
+            if (offer := each.get(destination)) is not None
+            and now - offer.learned_at <= self._route_life_s
+        ]
+        if offers:
+            self._routes[destination] = min(offers, key=lambda offer: offer.cost)
 
     def items(self) -> Iterable[tuple[NodeId, Route]]:
         """Return each destination with its route."""
@@ -114,23 +137,32 @@ class RoutingTable:
         return route.next_hop if route is not None and route.next_hop in online else None
 
     def expire(self, now: float) -> list[NodeId]:
-        """Drop the routes that nobody repeated within the route life; return where they led."""
+        """Drop the routes that nobody repeated within the route life.
+
+        Returns:
+            The destinations that are reached in another way than before, or no longer.
+        """
         old = [
             destination
             for destination, route in self._routes.items()
             if now - route.learned_at > self._route_life_s
         ]
         for destination in old:
-            del self._routes[destination]
+            self._take_over(destination, now)
         return old
 
-    def forget(self, neighbour: NodeId) -> list[NodeId]:
-        """Drop all routes through `neighbour`, whose session ended; return where they led."""
+    def forget(self, neighbour: NodeId, now: float) -> list[NodeId]:
+        """Drop all routes through `neighbour`, whose session ended.
+
+        Returns:
+            The destinations that are reached in another way than before, or no longer.
+        """
+        self._offers.pop(neighbour, None)
         lost = [
             destination
             for destination, route in self._routes.items()
             if route.next_hop == neighbour
         ]
         for destination in lost:
-            del self._routes[destination]
+            self._take_over(destination, now)
         return lost

@@ -156,7 +156,7 @@ class LegacyMesh:
         """The last session with a peer ended."""
         self._announcer.link_down(peer)
         self._budgets.pop(peer, None)
-        self._lost(self.table.forget(peer))
+        self._changed(self.table.forget(peer, self._clock.now().mono))
         self.routes_changed()
 
     def routes_changed(self) -> None:
@@ -233,26 +233,22 @@ class LegacyMesh:
 
     def _learn(self, neighbour: NodeId, entries: tuple[RouteEntry, ...]) -> None:
         now = self._clock.now().mono
-        changed = self.table.learn(neighbour, entries, now)
-        gone = [one for one in changed if self.table.get(one) is None]
-        if changed:
-            self._announcer.changed(now)
-            self._wake.set()
-        for destination in changed:
-            self._on_change(destination)
-        for destination in gone:
-            self._announcer.withdraw(destination, now)
+        self._changed(self.table.learn(neighbour, entries, now))
 
     def _forget_old(self) -> None:
-        self._lost(self.table.expire(self._clock.now().mono))
+        self._changed(self.table.expire(self._clock.now().mono))
 
-    def _lost(self, destinations: list[NodeId]) -> None:
+    def _changed(self, destinations: list[NodeId]) -> None:
+        """These are reached in another way than before, or no longer."""
+        if not destinations:
+            return
         now = self._clock.now().mono
+        self._announcer.changed(now)
+        self._wake.set()
         for destination in destinations:
-            self._announcer.withdraw(destination, now)
+            if self.table.get(destination) is None:
+                self._announcer.withdraw(destination, now)
             self._on_change(destination)
-        if destinations:
-            self._wake.set()
 
     def _announce(self, neighbour: NodeId) -> None:
         link = self._links.get(neighbour)

@@ -47,6 +47,8 @@ MAX_DIALS: Final = 4
 """At once."""
 FIRST_DIAL_S: Final = 1.0
 """After a route was heard of: the way back has to be found as well."""
+AGAIN_S: Final = 1.0
+"""After a session that lasted: another relay may lead there."""
 REDIAL_BASE_S: Final = 5.0
 MAX_REDIAL_S: Final = 3600.0
 ANSWERS_PER_S: Final = 1.0
@@ -193,8 +195,10 @@ class Tunnels:
                 wanted.failures += 1
         finally:
             wanted.is_busy = False
-            doublings = min(max(wanted.failures - 1, 0), _MAX_DOUBLINGS)
-            pause = min(REDIAL_BASE_S * 2.0**doublings, MAX_REDIAL_S)
+            pause = AGAIN_S
+            if wanted.failures:
+                doublings = min(wanted.failures - 1, _MAX_DOUBLINGS)
+                pause = min(REDIAL_BASE_S * 2.0**doublings, MAX_REDIAL_S)
             wanted.due = self._clock.now().mono + pause * (0.5 + 0.5 * self._jitter())
             self._wake.set()
 

@@ -66,8 +66,30 @@ def test_routes_through_a_lost_neighbour_are_forgotten():
     table = RoutingTable(OWN)
     table.learn(A, [RouteEntry(A, 0), RouteEntry(FAR, 1)], now=0.0)
     table.learn(B, [RouteEntry(B, 0)], now=0.0)
-    assert table.forget(A) == [A, FAR]
+    assert table.forget(A, 0.0) == [A, FAR]
     assert list(table) == [B]
+
+
+def test_what_another_neighbour_offered_takes_over_at_once():
+    table = RoutingTable(OWN)
+    table.learn(A, [RouteEntry(A, 0), RouteEntry(FAR, 1)], now=0.0)
+    table.learn(B, [RouteEntry(B, 0), RouteEntry(FAR, 3)], now=0.0)
+    table.learn(C, [RouteEntry(C, 0), RouteEntry(FAR, 2)], now=0.0)
+    assert table.forget(A, 10.0) == [A, FAR]
+    assert (table.get(FAR).next_hop, table.get(FAR).cost) == (C, 3)
+    table.learn(B, [RouteEntry(FAR, INFINITY)], now=20.0)
+    table.forget(C, 30.0)
+    assert table.get(FAR) is None, "what was taken back is no offer any more"
+
+
+def test_an_offer_that_is_too_old_does_not_take_over():
+    table = RoutingTable(OWN)
+    table.learn(A, [RouteEntry(FAR, 1)], now=0.0)
+    table.learn(B, [RouteEntry(FAR, 1)], now=50.0)
+    assert table.expire(now=100.0) == [FAR]
+    assert table.get(FAR).next_hop == B
+    table.forget(B, 200.0)
+    assert table.get(FAR) is None
 
 
 def test_a_live_session_comes_before_the_table():
