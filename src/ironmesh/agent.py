@@ -181,7 +181,7 @@ class Agent:
 
     @property
     def peers(self) -> list[dict[str, Any]]:
-        """The online peers.
+        """The online peers, and the nodes that are reached over others (transport `mesh`).
 
         Each is `{node_id, name, rtt_ms, messages_sent, messages_received, transport}`.
         """

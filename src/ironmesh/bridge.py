@@ -27,7 +27,7 @@ from ironmesh.node.node import Node
 from ironmesh.node.threads import Wanted
 from ironmesh.protocol import PeerState
 from ironmesh.receipt import Receipt
-from ironmesh.types import Secret, message_id_text
+from ironmesh.types import NodeId, Secret, message_id_text
 
 _log = logging.getLogger("ironmesh.bridge")
 
@@ -177,13 +177,17 @@ class BridgeDaemon:
 
     @property
     def peers(self) -> dict[str, PeerState]:
-        """The online peers by node id."""
+        """The online peers by node id, and the nodes that are reached over others."""
         try:
-            links = self.node.links.online()
+            links, mesh = self.node.links.online(), self.node.mesh
         except NotRunningError:
             return {}
         now = _CLOCK.now().mono
-        return {link.peer: _peer_state(link, now) for link in links}
+        found: dict[str, PeerState] = {link.peer: _peer_state(link, now) for link in links}
+        if mesh is not None:
+            for node_id in mesh.native_destinations():
+                found.setdefault(node_id, _far_state(node_id, mesh.name_of(node_id)))
+        return found
 
     @property
     def metrics(self) -> dict[str, int]:
@@ -289,7 +293,7 @@ class BridgeDaemon:
         return link.peer
 
     def find_capability(self, pattern: str) -> list[tuple[str, str]]:
-        """Return `(node id, capability)` of this node and its online peers, by a glob pattern."""
+        """Return `(node id, capability)` of this node and all it reaches, by a glob pattern."""
         try:
             return [*self.node.capabilities.find(pattern)]
         except NotRunningError:
@@ -387,6 +391,20 @@ def _bus_event(received: MessageReceived) -> dict[str, Any]:
         "redelivered": received.is_redelivered,
         "is_legacy": received.is_legacy,
     }
+
+
+def _far_state(node_id: NodeId, name: str) -> PeerState:
+    """Return a node that is reached over others."""
+    return PeerState(
+        node_id=node_id,
+        name=name,
+        status="online",
+        transport="mesh",
+        rtt_ms=None,
+        messages_sent=0,
+        messages_received=0,
+        uptime=0.0,
+    )
 
 
 def _peer_state(link: Link, now: float) -> PeerState:

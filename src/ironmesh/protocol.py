@@ -36,7 +36,7 @@ class PeerState:
     status: str
     """`online`."""
     transport: str
-    """`websocket` or `memory`."""
+    """`websocket` or `memory`; `mesh` where other nodes are between."""
     rtt_ms: float | None
     """The last round trip in milliseconds; None before the first."""
     messages_sent: int
