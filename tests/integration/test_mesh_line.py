@@ -10,7 +10,7 @@ from tests.support.meshes import knows, knows_all, line
 from tests.support.nodes import Nodes, eventually
 
 from ironmesh.errors import AmbiguousNameError, NoPathError, UnknownPeerError
-from ironmesh.node.events import RouteFound, RouteLost
+from ironmesh.node.events import MeshPartitioned, RouteFound, RouteLost
 from ironmesh.types import MeshMode, MessagePriority
 
 
@@ -213,3 +213,13 @@ async def test_a_ring_has_a_way_left_when_a_relay_dies(nodes: Nodes) -> None:
     await a.node.send("node-c", b"the long way")
     assert await c.has_received(2) == ["over b", "the long way"]
     assert a.node.mesh.native_hops(c.id) == 3
+
+
+async def test_over_half_of_the_mesh_lost_is_an_alarm(nodes: Nodes) -> None:
+    made = await line(nodes, 6)
+    await knows_all(made)
+    await made[2].node.stop()
+    (alarm,) = await made[0].seen.wait(MeshPartitioned)
+    assert (alarm.lost, alarm.remaining) == (4, 1)
+    assert made[0].node.counters.snapshot()["mesh.partitions"] == 1
+    assert "MESH_PARTITIONED" in made[0].audited()
