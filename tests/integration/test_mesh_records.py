@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from tests.support.liar import knows
 from tests.support.nodes import Live, Nodes, eventually
 
+from ironmesh.errors import StoreError
 from ironmesh.node.clock import SystemClock
+from ironmesh.node.mesh import records
+from ironmesh.store.mesh_state import MeshState
 from ironmesh.types import Instant
 
 DAYS_S = 24 * 3600.0
@@ -91,3 +96,38 @@ async def test_a_node_that_was_never_met_is_sealed_to_with_keys_of_both_kinds(
     assert keys.kem is not None
     await first.node.send("n3", b"sealed for n3 alone")
     assert await last.has_received(1) == ["sealed for n3 alone"]
+
+
+async def test_nothing_is_announced_that_the_disk_did_not_take(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = {"save_prekeys": 2, "save_sequence": 2}
+    announced: list[int] = []
+    monkeypatch.setattr(records, "STORE_PAUSE_S", 0.02)
+
+    def failing(name: str) -> Callable[..., None]:
+        save = getattr(MeshState, name)
+
+        def call(state: MeshState, value: Any) -> None:
+            if "bad-disk" in str(state._folder) and failures[name]:
+                failures[name] -= 1
+                announced.append(len(_destinations(other)))
+                raise StoreError("the disk is full")
+            save(state, value)
+
+        return call
+
+    for name in failures:
+        monkeypatch.setattr(MeshState, name, failing(name))
+    other = await nodes.start("other")
+    bad = await nodes.start("bad-disk")
+    await other.dial(bad)
+    await eventually(lambda: _destinations(other) == [bad.id])
+    assert failures == {"save_prekeys": 0, "save_sequence": 0}
+    assert announced == [0, 0, 0, 0]
+    await knows(other, bad)
+
+
+def _destinations(live: Live) -> list[str]:
+    mesh = live.node.mesh
+    return [] if mesh is None else list(mesh.native_destinations())

@@ -16,7 +16,7 @@ class Issued(NamedTuple):
 
     sequence: int
     save: int | None
-    """What must be on disk before it is announced; None = that is there already."""
+    """What must be on disk, and told to `saved`, before it is announced; None = it is there."""
 
 
 class OwnSequence:
@@ -45,8 +45,11 @@ class OwnSequence:
         self._last = min(max(self._last + 1, by_clock), MAX_SEQUENCE)
         if self._last <= self._saved:
             return Issued(self._last, None)
-        self._saved = min(self._last + RESERVE, MAX_SEQUENCE)
-        return Issued(self._last, self._saved)
+        return Issued(self._last, min(self._last + RESERVE, MAX_SEQUENCE))
+
+    def saved(self, number: int) -> None:
+        """A number is on disk: none up to it is issued after another start."""
+        self._saved = max(self._saved, number)
 
     def met(self, sequence: int) -> bool:
         """A beacon of our own key has this number; True if we did not issue it: a clone may live.

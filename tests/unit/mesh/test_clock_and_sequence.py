@@ -92,6 +92,7 @@ def test_numbers_begin_with_the_clock_and_count_up() -> None:
     first = own.next(START.wall)
     assert first.sequence == int(START.wall) << 32
     assert first.save == first.sequence + RESERVE
+    own.saved(first.save)
     assert own.next(START.wall) == (first.sequence + 1, None)
     assert own.next(START.wall + 1).sequence == int(START.wall + 1) << 32
 
@@ -102,6 +103,7 @@ def test_a_number_is_on_disk_before_it_is_announced() -> None:
     for _ in range(3 * RESERVE):
         issued = own.next(START.wall)
         saved = issued.save or saved
+        own.saved(saved)
         assert issued.sequence <= saved
 
 
@@ -115,8 +117,17 @@ def test_no_number_is_issued_twice_whatever_the_clock_and_however_often_the_node
             own = OwnSequence(saved)
         issued = own.next(time_s)
         saved = saved if issued.save is None else issued.save
+        own.saved(saved)
         assert last < issued.sequence <= saved
         last = issued.sequence
+
+
+def test_a_number_that_could_not_be_saved_is_to_be_saved_again() -> None:
+    own = OwnSequence()
+    for _ in range(3):
+        issued = own.next(START.wall)
+        assert issued.save is not None
+        assert issued.save >= issued.sequence
 
 
 def test_a_higher_number_of_our_own_key_is_told_and_jumped_over() -> None:

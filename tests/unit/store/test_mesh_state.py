@@ -142,6 +142,7 @@ def test_a_crash_at_any_moment_leaves_the_old_or_the_new_number(
                     own = OwnSequence(state_in(tmp_path).load_sequence())
                     continue
             saved = issued.save
+            own.saved(saved)
         assert announced < issued.sequence <= saved
         announced = issued.sequence
         if step % 2:

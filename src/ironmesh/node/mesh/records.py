@@ -35,6 +35,7 @@ from ironmesh.wire.native.noderecords import (
     decode_hashes,
     encode_hashes,
     encode_node_record,
+    fitting,
     share_out_blobs,
 )
 
@@ -183,6 +184,7 @@ class Records:
         sequence, to_save = self._sequence.next(record_time)
         if to_save is not None:
             await in_thread(self._state.save_sequence, to_save)
+            self._sequence.saved(to_save)
         expiry_s = int(record_time + RECORD_LIFE_S)
         record_hash = sha256(self._body).digest()
         self._listener.own_beacon(make_beacon(self._identity, sequence, expiry_s, record_hash))
@@ -195,9 +197,14 @@ class Records:
             self.prekeys.saved()
         current = self.prekeys.current
         assert current is not None
+        wanted = self._capabilities()
+        listed = fitting(wanted)
+        if len(listed) < len(set(wanted)):
+            left_out = len(set(wanted)) - len(listed)
+            _log.warning("%d capabilities are too many or too long to be announced", left_out)
         record = NodeRecord(
             self._name,
-            tuple(sorted(self._capabilities())),
+            listed,
             current.number,
             current.x25519,
             current.kem_hash,

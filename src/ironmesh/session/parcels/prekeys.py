@@ -96,6 +96,7 @@ class Prekeys:
         self._saved = kept[-1].number if kept else 0
         self._newest = self._saved
         self._is_started = False
+        self._is_unsaved = False
 
     @classmethod
     def restore(cls, state: Secret, now: Instant) -> Prekeys:
@@ -138,7 +139,7 @@ class Prekeys:
         return min(newest.born + RENEW_AFTER_S, oldest.born + DESTROY_AFTER_S)
 
     def renew(self, now: Instant, random: Random) -> bool:
-        """Destroy what is too old and make what is due; True if the state is to be saved.
+        """Destroy what is too old and make what is due; True while the state is to be saved.
 
         The first call of a run makes keys in any case: what was sealed to them is sealed anew.
         """
@@ -148,15 +149,15 @@ class Prekeys:
             for number, prekey in self._prekeys.items()
             if now.mono - prekey.born < DESTROY_AFTER_S
         }
-        has_changed = len(self._prekeys) != before
+        self._is_unsaved = self._is_unsaved or len(self._prekeys) != before
         newest = self._prekeys.get(self._newest)
         is_due = newest is None or now.mono - newest.born >= RENEW_AFTER_S
         is_first = not self._is_started and len(self._prekeys) < MAX_PREKEYS
         self._is_started = True
         if is_due or is_first:
             self._add(now, random)
-            has_changed = True
-        return has_changed
+            self._is_unsaved = True
+        return self._is_unsaved
 
     def _add(self, now: Instant, random: Random) -> None:
         number = 0
@@ -170,6 +171,7 @@ class Prekeys:
     def saved(self) -> None:
         """The state that holds the newest keys is on disk: they may be published."""
         self._saved = self._newest
+        self._is_unsaved = False
 
     def find(self, number: int) -> Prekey | None:
         """Return the keys of a number; None = unknown, or destroyed."""

@@ -37,6 +37,8 @@ _VERSION: Final = 1
 _FLAG_KEM: Final = 0x01
 _FIXED_BYTES: Final = 2 + 4 + 32
 _LONGEST_CHAR: Final = 4
+_OTHER_BYTES: Final = 512
+"""More than everything else in a body."""
 
 
 class NodeRecord(msgspec.Struct, frozen=True):
@@ -160,9 +162,23 @@ def _capabilities(body: bytes, at: int) -> tuple[tuple[str, ...], int]:
 
 def is_capability(text: str) -> bool:
     """Tell whether a record may list a capability: 1 to 256 characters, no control characters."""
-    return 0 < len(text) <= MAX_CAPABILITY_CHARS and not any(
-        char < " " or "\x7f" <= char <= "\x9f" for char in text
-    )
+    return 0 < len(text) <= MAX_CAPABILITY_CHARS and not any(map(_is_control, text))
+
+
+def _is_control(char: str) -> bool:
+    return char < " " or "\x7f" <= char <= "\x9f" or "\ud800" <= char <= "\udfff"
+
+
+def fitting(capabilities: Iterable[str]) -> tuple[str, ...]:
+    """Return the capabilities that a record can list, sorted: as many as there is room for."""
+    listed: list[str] = []
+    room = MAX_BODY_BYTES - _OTHER_BYTES
+    for text in sorted(set(capabilities)):
+        size = len(text.encode(errors="replace")) + 2
+        if is_capability(text) and size <= room and len(listed) < MAX_CAPABILITIES:
+            listed.append(text)
+            room -= size
+    return tuple(listed)
 
 
 def _ascend(values: Sequence[str] | Sequence[int]) -> bool:

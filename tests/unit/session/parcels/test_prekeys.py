@@ -28,6 +28,15 @@ def test_keys_are_not_published_before_they_are_saved() -> None:
     assert keys.find(number_of(keys)) is keys.current
 
 
+def test_what_could_not_be_saved_is_to_be_saved_again() -> None:
+    keys = Prekeys()
+    assert keys.renew(START, RANDOM)
+    assert keys.renew(later(1), RANDOM)
+    keys.saved()
+    assert not keys.renew(later(2), RANDOM)
+    assert keys.current is not None
+
+
 def test_keys_are_renewed_after_a_day_and_the_old_ones_still_open() -> None:
     keys = prekeys()
     first = number_of(keys)

@@ -23,6 +23,7 @@ from ironmesh.wire.native.noderecords import (
     encode_blobs,
     encode_hashes,
     encode_node_record,
+    fitting,
     is_capability,
     share_out_blobs,
 )
@@ -102,6 +103,22 @@ def test_what_is_no_capability_is_neither_written_nor_read(capability: str) -> N
     body = encode_node_record(record(capabilities=()))
     size = bytes((len(text),)) if len(text) < 128 else bytes((len(text) & 0x7F | 0x80, 2))
     assert refusal(body[:-1] + b"\x01" + size + text) is Refusal.BAD_BODY
+
+
+@given(st.lists(st.text(max_size=300), max_size=40))
+def test_of_any_capabilities_those_that_fit_can_be_written(capabilities: list[str]) -> None:
+    listed = fitting(capabilities)
+    assert set(listed) == {text for text in capabilities if is_capability(text)}
+    assert (
+        decode_node_record(encode_node_record(record(capabilities=listed))).capabilities == listed
+    )
+
+
+def test_of_too_many_capabilities_some_are_listed() -> None:
+    for many in ([f"{n:04}" + "ä" * 250 for n in range(400)], [str(n) for n in range(2000)]):
+        listed = fitting(many)
+        assert 100 < len(listed) < len(many)
+        assert encode_node_record(record(capabilities=listed, name="n" * 64, kem_hash=bytes(32)))
 
 
 def test_names_are_those_that_nodes_may_have() -> None:
