@@ -8,7 +8,7 @@ from typing import Final
 
 from ironmesh.config import NodeConfig
 from ironmesh.crypto.identity import Identity
-from ironmesh.errors import RemoteProtocolError, StoreError
+from ironmesh.errors import IronMeshError, RemoteProtocolError, StoreError
 from ironmesh.mesh.revocations import (
     RevocationAction,
     RevocationBook,
@@ -88,7 +88,7 @@ class Revocations:
         """A session with a neighbour began; False if it may not go on."""
         signer = self._book.signer_of(peer)
         if signer is not None:
-            self._bar(peer, signer)
+            self._refuse(peer, signer)
             return False
         self._run(self._book.link_up(peer))
         return True
@@ -133,10 +133,16 @@ class Revocations:
                     if node_id == self._identity.node_id:
                         _log.warning("%s revoked this node: it needs a new identity", signer)
                     if self._is_near(node_id):
-                        self._bar(node_id, signer)
+                        self._refuse(node_id, signer)
         if is_new and not self._is_saving:
             self._is_saving = True
             self._tasks.spawn(self._save(), name="revocations")
+
+    def _refuse(self, node_id: NodeId, signer: NodeId) -> None:
+        try:
+            self._bar(node_id, signer)
+        except (IronMeshError, OSError) as error:
+            _log.warning("%s was revoked, and is not barred: %s", node_id, error)
 
     async def _save(self) -> None:
         self._is_saving = False

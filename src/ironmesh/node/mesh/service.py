@@ -9,7 +9,7 @@ from typing import Final
 from ironmesh.audit.events import AuditEvent
 from ironmesh.config import NodeConfig
 from ironmesh.crypto.identity import Identity
-from ironmesh.errors import RemoteProtocolError, StoreError
+from ironmesh.errors import RemoteProtocolError, StoreError, TrustFileError
 from ironmesh.mesh.beacons import check_beacon
 from ironmesh.mesh.breaker import CircuitBreakers
 from ironmesh.mesh.fairness import RelayQueues
@@ -98,7 +98,10 @@ class Mesh:
         )
 
         def is_pinned(node_id: NodeId) -> bool:
-            return trust.public_key(node_id) is not None
+            try:
+                return trust.public_key(node_id) is not None
+            except TrustFileError:  # nobody is pushed out because of it
+                return True
 
         self._records = Records(
             identity,
