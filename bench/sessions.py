@@ -24,6 +24,9 @@ from ironmesh.wire.native.constants import SUBPROTOCOL
 SETTLE_S: Final = 0.1
 """What a new session still does is done after this."""
 
+ONCE_S: Final = 1.0
+"""What a process still does once, after its first session, is done after this."""
+
 
 # --- Between processes ----------------------------------------------------------------------------
 
@@ -33,6 +36,7 @@ def connect(contestant: Contestant, counts: Counts, *, is_tls: bool) -> Figures:
     with nodes(contestant, 4, is_tls=is_tls) as (client, server, other_client, other_server):
         first = _connect(client, server)
         _connect(other_client, other_server)
+        time.sleep(ONCE_S)
         later = _mean([_connect(client, other_server), _connect(other_client, server)])
         resumed = None
         if not contestant.is_published:
