@@ -48,6 +48,7 @@ def round_trip_rows(kind: str) -> list[Row]:
     title = f"round trip, {kind}, 64 B"
     return [
         Row(f"round_trip.{kind}.p50", f"{title}: median", "ms", digits=2),
+        Row(f"round_trip.{kind}.p90", f"{title}: 90 of 100 within", "ms", digits=2),
         Row(f"round_trip.{kind}.p99", f"{title}: 99 of 100 within", "ms", digits=2),
         Row(f"round_trip.{kind}.cpu", f"{title}: CPU, both ends", "ms", digits=2),
     ]

@@ -117,6 +117,7 @@ def _round_trips(
     took = sorted(answer["seconds"])
     return {
         "p50": statistics.median(took) * 1e3,
+        "p90": took[min(len(took) - 1, int(len(took) * 0.9))] * 1e3,
         "p99": took[min(len(took) - 1, int(len(took) * 0.99))] * 1e3,
         "cpu": cpu_s / count * 1e3,
     }
