@@ -343,7 +343,7 @@ _MESH: Final = (
     ),
     Setting(
         name="revocation_authorities",
-        kind=Listing(check_node_id, "IDS"),
+        kind=Listing(check_node_id, "ID"),
         flag="--revocation-authority",
         is_repeated=True,
         group=Group.MESH,
