@@ -134,11 +134,11 @@ class Bridge:
         is_ours_to_tell = link.info.wire is WireKind.LEGACY and self._mode is MeshMode.RELAY
         if not is_ours_to_tell or public is None or len(self._said) >= behind.MAX_BEHIND_ONE:
             return
-        token = behind.token(public, link.info.peer_name)
-        if self._said.get(link.peer) != token:
+        capability = behind.token(public, link.info.peer_name)
+        if self._said.get(link.peer) != capability:
             self._unsay(link.peer)
-            self._said[link.peer] = token
-            self._tokens.advertise(token)
+            self._said[link.peer] = capability
+            self._tokens.advertise(capability)
 
     def link_down(self, peer: NodeId) -> None:
         """The last session with a peer ended."""

@@ -50,8 +50,9 @@ def encode_beacon(beacon: Beacon) -> bytes:
     Raises:
         ValueError: a field has another size; a bug of ours.
     """
-    is_whole = (len(beacon.public), len(beacon.record_hash), len(beacon.signature)) == (32, 32, 64)
-    if not is_whole or not 0 < beacon.sequence <= MAX_SEQUENCE:
+    is_whole = len(beacon.public) == 32 and len(beacon.record_hash) == 32
+    is_signed = len(beacon.signature) == 64
+    if not is_whole or not is_signed or not 0 < beacon.sequence <= MAX_SEQUENCE:
         raise ValueError("not a beacon that can be written")
     return _pack(beacon)
 
