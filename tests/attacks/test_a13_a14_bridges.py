@@ -143,6 +143,22 @@ async def test_a14_a_bridge_that_is_none_gets_what_it_cannot_open(nodes: Nodes) 
     assert liar.received == []
 
 
+async def test_a15_a_member_cannot_fill_a_bridge_with_messages_for_nobody(nodes: Nodes) -> None:
+    bridge = await nodes.start("bridge", **PLAIN, **LEGACY)
+    own = party("flooder")
+    async with dialling(bridge) as peer:
+        channel = await peer.join(own)
+        for number in range(20):
+            nobody = NodeId(f"{number:032x}")
+            written = Message(MessageId(os.urandom(16)), "MSG", b"x", own.identity.node_id, nobody)
+            said = originate(own.identity, written, seal_to=None, max_hops=5)
+            body = bridged.encode(Bridged(own.identity.public, said))
+            await hand(peer, channel, own, bridge, body)
+        await eventually(lambda: bridge.node.counters["refused.not_for_us"] == 20)
+    assert bridge.node.counters["bridge.handed_over"] == 0
+    assert all(bridge.node.outgoing.count(NodeId(f"{number:032x}")) == 0 for number in range(20))
+
+
 # --- What goes the other way ---------------------------------------------------------------------
 
 

@@ -47,6 +47,8 @@ LINGER_S: Final = 30.0
 """How long a neighbour that went offline is still said to stand behind us: it may come back."""
 MAX_FOR_ONE: Final = 1000
 """Messages of others that wait for one destination; further ones are dropped."""
+MAX_IN_ALL: Final = 10_000
+"""The same, for all destinations together."""
 MAX_RETURNS: Final = 1024
 """Sources whose bridge is remembered, so that they can be answered."""
 RETRY_S: Final = 1.0
@@ -118,6 +120,8 @@ class Bridge:
         self._said: dict[NodeId, str] = {}
         """What we say of direct neighbours."""
         self._handed: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._targets: set[NodeId] = set()
+        """For whom messages of others may wait."""
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:
@@ -262,7 +266,7 @@ class Bridge:
         Raises:
             StoreError: it is not on disk.
         """
-        if self._outgoing.count(target) >= MAX_FOR_ONE:
+        if not self._has_room(target):
             self._dropped("busy")
             return
         priority = inner.priority_of(message.said)
@@ -274,6 +278,11 @@ class Bridge:
             self._dropped("not_kept")
         else:
             self._counters.add("bridge.handed_over")
+
+    def _has_room(self, target: NodeId) -> bool:
+        waiting = {one: count for one in self._targets if (count := self._outgoing.count(one))}
+        self._targets = {*waiting, target}
+        return waiting.get(target, 0) < MAX_FOR_ONE and sum(waiting.values()) < MAX_IN_ALL
 
     def _dropped(self, reason: str) -> None:
         self._counters.add(f"bridge.dropped.{reason}")
@@ -338,8 +347,13 @@ class Bridge:
             raise RemoteProtocolError(Refusal.NOT_FOR_US, "a bridged message in a circle")
         if self._keys.is_native(destination) or self._reach.is_reached(destination):
             raise RemoteProtocolError(Refusal.NOT_FOR_US, "its destination speaks our own wire")
+        if destination not in self._said and not self._leads_on(destination):
+            raise RemoteProtocolError(Refusal.NOT_FOR_US, "nothing leads to its destination here")
         if said.payload or said.e2e_payload is UNSET:
             SignatureRules().check(said, message.source_public, said.payload)
+
+    def _leads_on(self, destination: NodeId) -> bool:
+        return self._links.is_online(destination) or self._mesh.next_hop(destination) is not None
 
     async def _go_on(self, message: Bridged, sequence: int) -> None:
         said = message.said
