@@ -11,7 +11,8 @@ from tests.support.nodes import Nodes, eventually
 
 from ironmesh.errors import AmbiguousNameError, NoPathError, UnknownPeerError
 from ironmesh.node.events import MeshPartitioned, RouteFound, RouteLost
-from ironmesh.types import MeshMode, MessagePriority
+from ironmesh.node.link import Link
+from ironmesh.types import MeshMode, MessagePriority, Refusal
 
 
 async def test_a_message_by_name_to_a_node_two_hops_away_and_a_reply(nodes: Nodes) -> None:
@@ -223,3 +224,55 @@ async def test_over_half_of_the_mesh_lost_is_an_alarm(nodes: Nodes) -> None:
     assert (alarm.lost, alarm.remaining) == (4, 1)
     assert made[0].node.counters.snapshot()["mesh.partitions"] == 1
     assert "MESH_PARTITIONED" in made[0].audited()
+
+
+async def test_nothing_goes_to_or_comes_from_a_revoked_node_over_others(nodes: Nodes) -> None:
+    a, _b, c = await line(nodes, 3)
+    await knows(a, c)
+    await knows(c, a)
+    await a.node.send("node-c", b"before")
+    await c.has_received(1)
+    a.node.revoke(c.id, "test")
+    _, waiting = await a.node.send(c.id, b"after")
+    with pytest.raises(UnknownPeerError):
+        await a.node.send("node-c", b"by name")
+    await c.node.send(a.id, b"from the revoked")
+    await a.refused(Refusal.REVOKED)
+    assert a.node.outgoing.ending(waiting).state.value == "queued"
+    assert (a.texts, c.texts) == ([], ["before"])
+
+
+WEBSOCKET_BYTES = 8
+"""What the transport adds to a record of that size."""
+
+
+async def test_a_routed_message_of_64_bytes_takes_300_on_each_hop(nodes: Nodes) -> None:
+    a, b, c = await line(nodes, 3)
+    await knows(a, c)
+    records = a.node.mesh._records
+    keys = records.keys
+
+    def classic(node_id):
+        """As for a destination whose record lists no ML-KEM key: a parcel of kind 1."""
+        found = keys(node_id)
+        return found and found._replace(kem=None)
+
+    records.keys = classic
+    await a.node.send("node-c", b"first")
+    await c.has_received(1)
+    for one, other in ((a, b), (b, c)):
+        await quiet(one.link(other))
+    before = [one.link(other).traffic.bytes_sent for one, other in ((a, b), (b, c))]
+    await a.node.send("node-c", b"x" * 64)
+    await c.has_received(2)
+    after = [one.link(other).traffic.bytes_sent for one, other in ((a, b), (b, c))]
+    for sent in (end - start for start, end in zip(before, after, strict=True)):
+        assert 64 + 32 + 64 < sent <= 300 - WEBSOCKET_BYTES
+
+
+async def quiet(link: Link) -> None:
+    """Wait until a link has nothing to say any more."""
+    said = -1
+    while said != link.traffic.bytes_sent:
+        said = link.traffic.bytes_sent
+        await asyncio.sleep(1.5)

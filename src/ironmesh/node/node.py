@@ -586,6 +586,8 @@ class Node:
     def _forget(parts: Parts, node_id: NodeId) -> None:
         parts.wires.forget(node_id)
         parts.dialer.forget(node_id)
+        if parts.mesh is not None:
+            parts.mesh.forget(node_id)
 
     # --- What the transport tells ------------------------------------------------------------
 

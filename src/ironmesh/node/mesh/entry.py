@@ -65,6 +65,11 @@ class MeshEntry:
         """Return the way to a destination over other nodes."""
         return None if self.mesh is None else self.mesh.find(destination)
 
+    def forget(self, node_id: NodeId) -> None:
+        """A node may not be heard any more: nothing goes to it by paths."""
+        if self.mesh is not None:
+            self.mesh.forget(node_id)
+
     def confirmed(self, destination: NodeId) -> None:
         """A destination receipted something."""
         if self.mesh is not None:

@@ -9,7 +9,7 @@ from typing import Final
 from ironmesh.audit.events import AuditEvent
 from ironmesh.config import NodeConfig
 from ironmesh.crypto.identity import Identity
-from ironmesh.errors import RemoteProtocolError, StoreError, TrustFileError
+from ironmesh.errors import RemoteProtocolError, StoreError, TrustFileError, UnknownPeerError
 from ironmesh.mesh.beacons import check_beacon
 from ironmesh.mesh.breaker import CircuitBreakers
 from ironmesh.mesh.fairness import RelayQueues
@@ -37,6 +37,7 @@ from ironmesh.node.threads import in_thread
 from ironmesh.observe.counters import Counters
 from ironmesh.session.parcels.sealing import DestinationKeys
 from ironmesh.store.mesh_state import MeshState
+from ironmesh.trust.pins import TrustState
 from ironmesh.trust.store import TrustStore
 from ironmesh.types import MeshMode, MeshType, Message, MessageType, NodeId, Random
 from ironmesh.wire.native.beacons import Beacon
@@ -80,6 +81,7 @@ class Mesh:
         self._state = state
         self._links = links
         self._outgoing = outgoing
+        self._trust = trust
         self._books = books
         self._tasks = tasks
         self._clock = clock
@@ -293,8 +295,23 @@ class Mesh:
     # --- What others ask ---------------------------------------------------------------------
 
     def find(self, destination: NodeId) -> Path | None:
-        """Return the way to a destination over other nodes."""
-        return self._paths.find(destination)
+        """Return the way to a destination over other nodes; none to one that may not be heard."""
+        return None if self._is_barred(destination) else self._paths.find(destination)
+
+    def forget(self, node_id: NodeId) -> None:
+        """A node may not be heard any more: nothing goes to it by paths."""
+        self._paths.forget(node_id)
+        self._outgoing.way_changed(node_id)
+
+    def _is_barred(self, node_id: NodeId) -> bool:
+        try:
+            if self._trust.is_revoked(node_id):
+                return True
+            return self._trust.get(node_id).state is TrustState.BLOCKED
+        except UnknownPeerError:
+            return False
+        except TrustFileError:
+            return True
 
     def next_native_hop(self, destination: NodeId) -> NodeId | None:
         """Return the neighbour on the best way to a destination; None = no route."""
@@ -323,7 +340,7 @@ class Mesh:
 
     def claimants(self, name: str) -> list[NodeId]:
         """Return the nodes that give themselves this name: those that can be reached, else all."""
-        known = self._records.claimants(name)
+        known = [one for one in self._records.claimants(name) if not self._is_barred(one)]
         return [one for one in known if self._router.next_hops(one)] or known
 
     def capabilities(self, pattern: str) -> list[tuple[NodeId, str]]:
