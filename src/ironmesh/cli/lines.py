@@ -12,6 +12,7 @@ from ironmesh.node.events import (
     PeerDiscovered,
     PeerOffline,
     PeerOnline,
+    RouteFound,
 )
 
 
@@ -42,6 +43,9 @@ def line_of(event: NodeEvent) -> Line | None:
             text = f"Peer {who(name, node_id)} offline -- {clean(reason)}"
             facts = {"event": "offline", "node_id": node_id, "name": name, "reason": reason}
             return Line(text, facts)
+        case RouteFound(node_id, name, hops) if hops > 1:
+            text = f"Node {who(name, node_id)} can be reached, {hops} hops away"
+            return Line(text, {"event": "reachable", "node_id": node_id, "name": name, "hops": hops})
         case Notice(text, is_warning):
             return notice_line(text, is_warning=is_warning)
         case _:

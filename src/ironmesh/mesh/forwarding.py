@@ -15,7 +15,7 @@ from ironmesh.mesh.breaker import CircuitBreakers
 from ironmesh.types import NodeId
 from ironmesh.wire.native.relaying import Header, Obstacle
 
-MAX_REMEMBERED: Final = 65_536
+MAX_REMEMBERED: Final = 32_768
 """Parcels in one of the two halves of the memory."""
 HALF_LIFE_S: Final = 300.0
 """Age of the younger half when it becomes the older one: a parcel is known for 5 to 10 minutes."""

@@ -93,7 +93,7 @@ class RouteFound(msgspec.Struct, frozen=True):
 
     node_id: NodeId
     name: str
-    """As it calls itself; empty while that is not known."""
+    """As it calls itself."""
     hops: int
 
 

@@ -87,6 +87,8 @@ class Mesh:
         self._clock = clock
         self._random = random
         self._counters = counters
+        self._told: set[NodeId] = set()
+        """Nodes of which programs and people were told that they can be reached."""
         self._changed: list[Callable[[NodeId], None]] = []
         is_relay = config.mesh_routing is MeshMode.RELAY
         self._router = Router(self._own_id, config.mesh_routing, check=check_beacon, random=random)
@@ -391,16 +393,17 @@ class Mesh:
     def route_found(self, destination: NodeId) -> None:
         """A destination can be reached."""
         route, beacon = self._routing.route(destination), self._routing.beacon(destination)
-        hops = 0 if route is None else route.hops
         if route is not None and beacon is not None:
             # One of the last run is no news for the router; its record has to be asked for.
             self._records.heard(beacon, route.next_hops[0].peer)
-        self._books.events.publish(RouteFound(destination, self.name_of(destination), hops))
+        self._tell_found(destination)
         self._way_changed(destination)
 
     def route_lost(self, destination: NodeId) -> None:
         """A destination can be reached no longer."""
-        self._books.events.publish(RouteLost(destination, self.name_of(destination)))
+        if destination in self._told:
+            self._told.discard(destination)
+            self._books.events.publish(RouteLost(destination, self.name_of(destination)))
         self._records.lost(destination)
         self._way_changed(destination)
 
@@ -425,7 +428,15 @@ class Mesh:
     def record_learned(self, node_id: NodeId) -> None:
         """Something is known of a node, or anew."""
         self._arrivals.learned(node_id)
+        self._tell_found(node_id)
         self._way_changed(node_id)
+
+    def _tell_found(self, node_id: NodeId) -> None:
+        """Tell that a node can be reached, once it can be and its name is known."""
+        name, hops = self._records.name_of(node_id), self.native_hops(node_id)
+        if name is not None and hops is not None and node_id not in self._told:
+            self._told.add(node_id)
+            self._books.events.publish(RouteFound(node_id, name, hops))
 
     def _way_changed(self, destination: NodeId) -> None:
         self._paths.refresh(destination)
