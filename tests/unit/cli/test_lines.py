@@ -9,6 +9,7 @@ from ironmesh.node.events import (
     PeerDiscovered,
     PeerOffline,
     PeerOnline,
+    RouteFound,
 )
 
 
@@ -29,6 +30,7 @@ from ironmesh.node.events import (
             PeerOffline(BOB, "b\x1bb", "gone\x1b", link=None),
             "Peer b\\x1bb (8f3c2a1b...) offline -- gone\\x1b",
         ),
+        (RouteFound(BOB, "bob", 2), "Node bob (8f3c2a1b...) can be reached, 2 hops away"),
         (Notice("adopted"), "adopted"),
     ],
 )
