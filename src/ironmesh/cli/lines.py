@@ -43,9 +43,8 @@ def line_of(event: NodeEvent) -> Line | None:
             text = f"Peer {who(name, node_id)} offline -- {clean(reason)}"
             facts = {"event": "offline", "node_id": node_id, "name": name, "reason": reason}
             return Line(text, facts)
-        case RouteFound(node_id, name, hops) if hops > 1:
-            text = f"Node {who(name, node_id)} can be reached, {hops} hops away"
-            return Line(text, {"event": "reachable", "node_id": node_id, "name": name, "hops": hops})
+        case RouteFound(_, _, hops) if hops > 1:
+            return _reachable(event)
         case Notice(text, is_warning):
             return notice_line(text, is_warning=is_warning)
         case _:
@@ -67,4 +66,15 @@ def _online(event: PeerOnline) -> Line:
         "is_new": event.is_new,
     }
     text = f"Peer {who(event.name, event.node_id)} online -- ephemeral ECDH complete"
+    return Line(text, facts)
+
+
+def _reachable(event: RouteFound) -> Line:
+    facts: dict[str, Any] = {
+        "event": "reachable",
+        "node_id": event.node_id,
+        "name": event.name,
+        "hops": event.hops,
+    }
+    text = f"Node {who(event.name, event.node_id)} can be reached, {event.hops} hops away"
     return Line(text, facts)
