@@ -9,12 +9,16 @@ from tests.support.attacker import PLAIN
 from tests.support.hostile_relay import CLOCK, HostileRelay, hostile_relay
 from tests.support.nodes import LEGACY, Nodes, eventually
 
+from ironmesh.node.door import PlaceLimits
 from ironmesh.node.mesh.legacy import RELAYED_BURST, RELAYED_PER_S
 from ironmesh.session.legacy.sources import originate
 from ironmesh.types import Message, MessageId, NodeId
+from ironmesh.wire.legacy.constants import TUNNEL_TYPE
 from ironmesh.wire.legacy.inner import Inner
+from ironmesh.wire.legacy.tunnel import FLAG_DIALLER, FLAG_MORE, TunnelFrame, encode
 
 FLOOD = 400
+PER_SOURCE = PlaceLimits().per_source
 
 
 def written(relay: HostileRelay, destination: NodeId, text: str) -> Inner:
@@ -62,3 +66,30 @@ async def test_a15_on_the_08_wire_a_frame_said_many_times_is_passed_on_once(node
         b"afterwards",
     ]
     assert alice.node.counters["legacy.dropped.repeated"] == 19
+
+
+async def test_a15_on_the_08_wire_tunnels_that_nobody_goes_on_with_take_few_places(
+    nodes: Nodes,
+) -> None:
+    """All that come over one neighbour are one source at the door, whoever they say they are."""
+    alice = await nodes.start("alice", **PLAIN, **LEGACY)
+    strangers = [NodeId(f"{number:032x}") for number in range(40)]
+    opening = TunnelFrame(b"8 bytes!", 0, FLAG_DIALLER | FLAG_MORE, b"the beginning of a word")
+    async with hostile_relay(alice) as relay:
+        await relay.announce(*strangers)
+        for number, stranger in enumerate(strangers):
+            await relay.hand(
+                alice.id,
+                Inner(
+                    type=TUNNEL_TYPE,
+                    payload=encode(opening),
+                    msg_id=f"{number}",
+                    source=stranger,
+                    destination=alice.id,
+                    timestamp=CLOCK.now().wall,
+                    hops=(relay.node_id,),
+                    source_signature=bytes(64),
+                ),
+            )
+        counters = alice.node.counters
+        await eventually(lambda: counters["tunnel.turned_away"] == len(strangers) - PER_SOURCE)
