@@ -276,4 +276,6 @@ async def test_a14_nobody_revokes_another_node(nodes: Nodes) -> None:
         by_liar = make_revocation(liar.own.identity, public, 1_767_225_600)
         unsigned = Revocation(public, public, 1_767_225_600, by_liar.signature)
         await liar.say(alice, MessageType.REVOCATION, encode_revocations([by_liar, unsigned]))
+        await eventually(lambda: alice.node.counters["mesh.revocations_refused"] == 2)
         await still_talks(alice, bob, 2)
+    assert not alice.node.trust.is_revoked(bob.id)
