@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
@@ -126,7 +127,9 @@ class Routing:
                 return
             if meter.unanswered() if rtt_s is None else meter.answered(rtt_s):
                 self._run(self._router.link_changed(link.peer, meter.link, self._now()))
-            await asyncio.sleep(MEASURE_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(MEASURE_EVERY_S):
+                    await link.wait_ended()
 
     def link_down(self, peer: NodeId) -> None:
         """The session with a neighbour ended."""
