@@ -18,7 +18,7 @@ FUZZ_SECONDS ?= 5
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit coverage check model fuzz docs bench lock system test-matrix mutations $(MATRIX:%=unit-%) format clean
+.PHONY: help setup demo test unit coverage check model fuzz docs bench sim-large lock system test-matrix mutations $(MATRIX:%=unit-%) format clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r n t; do printf '  make %-12s %s\n' "$$n" "$$t"; done
@@ -63,6 +63,9 @@ bench: $(PROJECT) $(PUBLISHED) ## Measure against the published node and write d
 
 mutations: $(DEV) $(PROJECT) ## Take checks out of a copy, one by one, and see the attack tests fail
 	@$(PY) scripts/mutations.py $(ARGS)
+
+sim-large: $(PROJECT) ## Simulate a mesh of 5,000 nodes (hours, and 16 GB of memory)
+	@$(PY) -m ironmesh simulate --nodes 5000 --degree 9.5 $(ARGS)
 
 test-matrix: $(MATRIX:%=unit-%) ## Unit tests on every Python 3.11 to 3.13 of this machine
 

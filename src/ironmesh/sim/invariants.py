@@ -34,7 +34,7 @@ class LoopWatch:
         self._mesh = mesh
         self._liars = frozenset(liars)
         self._destinations = tuple(destinations) or tuple(node.id for node in mesh.nodes)
-        self._before: dict[tuple[int, NodeId], tuple[NodeId, ...]] = {}
+        self._before: dict[int, dict[NodeId, tuple[NodeId, ...]]] = {}
         self.checks = 0
         mesh.watches.append(self.look)
 
@@ -44,12 +44,16 @@ class LoopWatch:
         Raises:
             InvariantBrokenError: one leads back to it.
         """
+        if node.number in self._liars:
+            return
+        next_hops = node.router.next_hops
+        before = self._before.setdefault(node.number, {})
         for destination in destinations or self._destinations:
-            hops = node.router.next_hops(destination)
-            key = (node.number, destination)
-            if hops != self._before.get(key, ()) and node.number not in self._liars:
-                self._before[key] = hops
-                if hops:
+            hops = next_hops(destination)
+            old = before.get(destination, ())
+            if hops is not old:
+                before[destination] = hops
+                if hops != old and hops:
                     self._follow(node, destination)
 
     def _follow(self, start: RouterNode, destination: NodeId) -> None:

@@ -31,11 +31,11 @@ class Destination:
         "fd_metric",
         "fd_sequence",
         "floors",
+        "hops",
         "is_remembered",
         "knows",
         "lost_at",
         "origin",
-        "safe",
         "sequence",
         "sponsor",
         "told",
@@ -61,8 +61,8 @@ class Destination:
         """Neighbours that hold a route of ours."""
         self.knows = 0
         """Neighbours that have this beacon."""
-        self.safe: tuple[int, ...] | None = None
-        """Slots that may be used, the best first, if it was worked out."""
+        self.hops: tuple[NodeId, ...] | None = None
+        """Neighbours that may be used, the best first, if it was worked out."""
         self.lost_at: float | None = None
         self.is_remembered = False
         """Its beacon is of an earlier run, and nobody has told us of it in this one."""
@@ -74,7 +74,7 @@ class Destination:
             entries += [None] * (slot + 1 - len(entries))
         old = entries[slot]
         entries[slot] = entry
-        self.safe = None
+        self.hops = None
         if old is not None and (
             self.floors is not None or entry.metric > old.metric or entry.sequence < old.sequence
         ):
@@ -99,7 +99,7 @@ class Destination:
         if slot >= len(self.entries) or self.entries[slot] is None:
             return False
         self.entries[slot] = None
-        self.safe = None
+        self.hops = None
         if self.floors is not None:
             self.floors.pop(slot, None)
         return True
@@ -144,21 +144,19 @@ class Destination:
 
     def safe_slots(self, costs: Sequence[int]) -> tuple[int, ...]:
         """Return all safe ways, the chosen one first, then by their metric."""
-        if self.safe is None:
-            found = [
-                (slot != self.best, entry.metric + costs[slot], slot)
-                for slot, entry in enumerate(self.entries)
-                if entry is not None
-                and entry.metric + costs[slot] < INFINITY
-                and self.is_feasible(slot, entry)
-            ]
-            self.safe = tuple(slot for _, _, slot in sorted(found))
-        return self.safe
+        found = [
+            (slot != self.best, entry.metric + costs[slot], slot)
+            for slot, entry in enumerate(self.entries)
+            if entry is not None
+            and entry.metric + costs[slot] < INFINITY
+            and self.is_feasible(slot, entry)
+        ]
+        return tuple(slot for _, _, slot in sorted(found))
 
     def come_nearer(self, sequence: int, metric: int) -> None:
         """Somebody is told a nearer distance than ever: from now on only nearer ways are safe."""
         self.fd_sequence, self.fd_metric = sequence, metric
-        self.safe = None
+        self.hops = None
 
     def renew(self, beacon: Beacon) -> None:
         """Take a newer beacon, which nobody has been shown yet."""

@@ -12,6 +12,7 @@ ASKED_AGAIN_S = 0.8
 """A request that comes again before this is not handed on again."""
 KEPT_FOR_OTHERS_S = 10.0
 WAYS_ASKED = 2
+QUICK_TRIES = 5
 
 
 class Quest:
@@ -61,7 +62,11 @@ class Quest:
         for slot in slots:
             self.asked |= 1 << slot
         self.asked_at = now
-        wait_s = min(MAX_RETRY_S, retry_s * 2**self.tries) if self.is_ours else KEPT_FOR_OTHERS_S
+        wait_s = (
+            min(MAX_RETRY_S, retry_s * 2 ** max(0, self.tries - QUICK_TRIES))
+            if self.is_ours
+            else KEPT_FOR_OTHERS_S
+        )
         self.due = now + wait_s
         self.tries += 1
 

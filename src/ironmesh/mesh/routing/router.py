@@ -174,7 +174,9 @@ class Router:
         found = self._core.table.get(destination)
         if found is None or found.exported is None:
             return ()
-        return tuple(each.peer for each in self._ways(found))
+        if found.hops is None:
+            found.hops = tuple(each.peer for each in self._ways(found))
+        return found.hops
 
     def route(self, destination: NodeId) -> RouteView | None:
         """Return how a node is reached, with all next hops."""

@@ -82,7 +82,7 @@ class Selection:
         slot = neighbour.slot
         for destination in self._core.table.values():
             if slot < len(destination.entries) and destination.entries[slot] is not None:
-                destination.safe = None
+                destination.hops = None
                 self.choose(destination)
 
     def choose(self, destination: Destination) -> None:
@@ -102,7 +102,7 @@ class Selection:
         entry = export(destination.origin, told, metric, is_radio=self._core.radios[slot])
         if slot != before:
             destination.best = slot
-            destination.safe = None
+            destination.hops = None
             self._split_horizon(destination, before, slot)
         if entry != old:
             destination.exported = entry
@@ -147,7 +147,7 @@ class Selection:
         if destination.exported is not None:
             destination.best = NOBODY
             destination.exported = None
-            destination.safe = None
+            destination.hops = None
             self.reachable -= 1
             core.counters.routes_lost += 1
             core.note(destination, FAST)

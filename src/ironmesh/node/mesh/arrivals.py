@@ -14,7 +14,6 @@ from typing import Final, NamedTuple, Protocol
 from ironmesh.audit.events import AuditEvent
 from ironmesh.crypto.identity import Identity
 from ironmesh.errors import RemoteProtocolError, TrustFileError
-from ironmesh.mesh.fairness import Held, RelayLimits, RelayQueues
 from ironmesh.node.books import Books
 from ironmesh.node.clock import Clock
 from ironmesh.node.refusals import RefusedPeer
@@ -33,8 +32,6 @@ from ironmesh.wire.receipts import is_live, split_id
 
 MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
 """Parcels that nobody has opened yet."""
-MAX_WAITING_OF_ONE: Final = 8 * 1024 * 1024
-"""Of one neighbour; neighbours take turns."""
 HOLD_S: Final = 600.0
 MAX_HELD_BYTES: Final = 4 * 1024 * 1024
 """Opened parcels of sources of which nothing is known yet."""
@@ -110,7 +107,6 @@ class Arrivals:
         repeated: Callable[[NodeId], None],
     ) -> None:
         self._identity = identity
-        self._own_id = identity.node_id
         self._prekeys = prekeys
         self._trust = trust
         self._books = books
@@ -124,7 +120,8 @@ class Arrivals:
         self._repeated = repeated
         self._repeats = _Repeats()
         self._inbox = ParcelInbox(identity.node_id)
-        self._waiting = RelayQueues[bytes](RelayLimits(MAX_WAITING_OF_ONE, MAX_WAITING_BYTES))
+        self._waiting: deque[tuple[NodeId, bytes]] = deque()
+        self._waiting_bytes = 0
         self._has_work = asyncio.Event()
         self._vias: OrderedDict[NodeId, NodeId] = OrderedDict()
         self._held: OrderedDict[NodeId, list[_Held]] = OrderedDict()
@@ -134,14 +131,14 @@ class Arrivals:
 
     # --- What comes in -----------------------------------------------------------------------
 
-    def arrive(self, via: NodeId, parcel: bytes) -> bool:
-        """Take a parcel that a neighbour handed over; False if too many of its wait already."""
-        if not self._waiting.has_room(via, len(parcel)):
+    def arrive(self, via: NodeId, parcel: bytes) -> None:
+        """Take a parcel that a neighbour handed over."""
+        if self._waiting_bytes + len(parcel) > MAX_WAITING_BYTES:
             self._counters.add("mesh.arrivals_dropped")
-            return False
-        self._waiting.put(self._own_id, Held(parcel, len(parcel), via, 0))
+            return
+        self._waiting.append((via, parcel))
+        self._waiting_bytes += len(parcel)
         self._has_work.set()
-        return True
 
     def learned(self, source: NodeId) -> None:
         """Something is known of a node now."""
@@ -158,12 +155,11 @@ class Arrivals:
                 await self._use(source, taken)
             while self._known:
                 await self._take_held(self._known.popleft())
-            for _ in range(AT_ONCE):
-                held = self._waiting.take(self._own_id)
-                if held is None:
-                    break
-                await self._open(held.came_from, held.item)
-            if self._waiting.count(self._own_id):
+            for _ in range(min(AT_ONCE, len(self._waiting))):
+                via, parcel = self._waiting.popleft()
+                self._waiting_bytes -= len(parcel)
+                await self._open(via, parcel)
+            if self._waiting:
                 self._has_work.set()
                 await asyncio.sleep(0)
 
