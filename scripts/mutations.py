@@ -462,6 +462,13 @@ MUTATIONS = (
     ),
     Mutation(
         "A14",
+        "mesh/revocations.py",
+        "        if not is_own and not is_authorised:\n",
+        "        if not is_own and not revocation.signer:\n",
+        "a14_nobody_revokes",
+    ),
+    Mutation(
+        "A14",
         "mesh/names.py",
         "    if len(claimants) > 1:\n",
         "    if len(claimants) > 9:\n",

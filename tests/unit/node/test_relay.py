@@ -65,13 +65,17 @@ class Bench:
             links=self.links,
             clock=self.clock,
             counters=self.counters,
-            arrive=lambda via, parcel: self.arrived.append((via, parcel)),
+            arrive=self.arrive,
             came_back=lambda *what: self.came_back.append(what),
             has_room=lambda: setattr(self, "room", self.room + 1),
         )
         for link in self.links.values():
             self.relay.link_up(link)
         self.number = 0
+
+    def arrive(self, via: NodeId, parcel: bytes) -> bool:
+        self.arrived.append((via, parcel))
+        return len(self.arrived) <= 10
 
     def parcel(
         self, came_from: NodeId, to: NodeId = FAR, *, size: int = 300, left: int = 5
@@ -112,6 +116,15 @@ def test_what_is_for_this_node_comes_without_its_header() -> None:
     bench.relay.take(ALICE, [bench.parcel(ALICE, OWN, left=0)])
     assert [via for via, _ in bench.arrived] == [ALICE]
     assert len(bench.arrived[0][1]) == 300
+
+
+def test_who_sends_more_to_this_node_than_it_opens_is_told_busy() -> None:
+    bench = Bench()
+    parcels = [bench.parcel(ALICE, OWN) for _ in range(11)]
+    bench.relay.take(ALICE, parcels)
+    (told,) = bench.links[ALICE].of(MeshType.UNREACHABLE)
+    known = relaying.parcel_hash(parcels[-1].payload)
+    assert relaying.decode_unreachable(told) == Unreachable(known, Obstacle.BUSY)
 
 
 def test_a_flood_of_one_neighbour_leaves_another_its_share_of_the_link() -> None:

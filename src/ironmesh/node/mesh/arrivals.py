@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 from ironmesh.audit.events import AuditEvent
 from ironmesh.crypto.identity import Identity
 from ironmesh.errors import RemoteProtocolError, TrustFileError
+from ironmesh.mesh.fairness import Held, RelayLimits, RelayQueues
 from ironmesh.node.books import Books
 from ironmesh.node.clock import Clock
 from ironmesh.node.refusals import RefusedPeer
@@ -32,6 +33,8 @@ from ironmesh.wire.receipts import is_live, split_id
 
 MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
 """Parcels that nobody has opened yet."""
+MAX_WAITING_OF_ONE: Final = 8 * 1024 * 1024
+"""Of one neighbour; neighbours take turns."""
 HOLD_S: Final = 600.0
 MAX_HELD_BYTES: Final = 4 * 1024 * 1024
 """Opened parcels of sources of which nothing is known yet."""
@@ -107,6 +110,7 @@ class Arrivals:
         repeated: Callable[[NodeId], None],
     ) -> None:
         self._identity = identity
+        self._own_id = identity.node_id
         self._prekeys = prekeys
         self._trust = trust
         self._books = books
@@ -120,8 +124,7 @@ class Arrivals:
         self._repeated = repeated
         self._repeats = _Repeats()
         self._inbox = ParcelInbox(identity.node_id)
-        self._waiting: deque[tuple[NodeId, bytes]] = deque()
-        self._waiting_bytes = 0
+        self._waiting = RelayQueues[bytes](RelayLimits(MAX_WAITING_OF_ONE, MAX_WAITING_BYTES))
         self._has_work = asyncio.Event()
         self._vias: OrderedDict[NodeId, NodeId] = OrderedDict()
         self._held: OrderedDict[NodeId, list[_Held]] = OrderedDict()
@@ -131,14 +134,14 @@ class Arrivals:
 
     # --- What comes in -----------------------------------------------------------------------
 
-    def arrive(self, via: NodeId, parcel: bytes) -> None:
-        """Take a parcel that a neighbour handed over."""
-        if self._waiting_bytes + len(parcel) > MAX_WAITING_BYTES:
+    def arrive(self, via: NodeId, parcel: bytes) -> bool:
+        """Take a parcel that a neighbour handed over; False if too many of its wait already."""
+        if not self._waiting.has_room(via, len(parcel)):
             self._counters.add("mesh.arrivals_dropped")
-            return
-        self._waiting.append((via, parcel))
-        self._waiting_bytes += len(parcel)
+            return False
+        self._waiting.put(self._own_id, Held(parcel, len(parcel), via, 0))
         self._has_work.set()
+        return True
 
     def learned(self, source: NodeId) -> None:
         """Something is known of a node now."""
@@ -155,11 +158,12 @@ class Arrivals:
                 await self._use(source, taken)
             while self._known:
                 await self._take_held(self._known.popleft())
-            for _ in range(min(AT_ONCE, len(self._waiting))):
-                via, parcel = self._waiting.popleft()
-                self._waiting_bytes -= len(parcel)
-                await self._open(via, parcel)
-            if self._waiting:
+            for _ in range(AT_ONCE):
+                held = self._waiting.take(self._own_id)
+                if held is None:
+                    break
+                await self._open(held.came_from, held.item)
+            if self._waiting.count(self._own_id):
                 self._has_work.set()
                 await asyncio.sleep(0)
 

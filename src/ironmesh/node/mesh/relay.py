@@ -32,8 +32,9 @@ MAX_BODY_BYTES: Final = 64 * 1024
 
 _RANKS: Final = {priority: rank for rank, priority in enumerate(PRIORITIES)}
 
-Arrive = Callable[[NodeId, bytes], None]
-"""Takes a parcel for this node: the neighbour that handed it over, and the parcel."""
+Arrive = Callable[[NodeId, bytes], bool]
+"""Takes a parcel for this node: the neighbour that handed it over, and the parcel; False = too many
+of that neighbour wait already."""
 CameBack = Callable[[NodeId, NodeId, Obstacle], None]
 """Is told that a parcel of this node came no further: its destination, its first hop, and why."""
 
@@ -176,7 +177,9 @@ class Relay:
                 held = Held(parcel, len(body), peer, _RANKS[message.priority])
                 self._hand_on(decision.next_hop, held, ready)
             elif isinstance(decision, Deliver):
-                self._arrive(peer, body[relaying.HEADER_BYTES :])
+                if not self._arrive(peer, body[relaying.HEADER_BYTES :]):
+                    crumb = Crumb(peer, self._own_id, now)
+                    self._tell_back(crumb, peer, parcel_hash, Obstacle.BUSY)
             else:
                 held = Held(Parcel(parcel_hash, body), len(body), peer, 0)
                 self._carry_out(decision, None, held)

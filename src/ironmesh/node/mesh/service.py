@@ -443,8 +443,8 @@ class Mesh:
         for callback in self._changed:
             callback(destination)
 
-    def _arrive(self, via: NodeId, parcel: bytes) -> None:
-        self._arrivals.arrive(via, parcel)
+    def _arrive(self, via: NodeId, parcel: bytes) -> bool:
+        return self._arrivals.arrive(via, parcel)
 
     def _came_back(self, destination: NodeId, first_hop: NodeId, obstacle: Obstacle) -> None:
         self._paths.came_back(destination, first_hop, obstacle)
