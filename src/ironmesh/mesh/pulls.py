@@ -11,7 +11,7 @@ from ironmesh.wire.native.noderecords import MAX_HASHES
 
 ANSWER_S: Final = 5.0
 """After the first request; each further one gets twice the time."""
-MAX_ANSWER_S: Final = 60.0
+MAX_ANSWER_S: Final = 10.0
 MAX_TRIES: Final = 8
 MAX_ASKED: Final = 512
 """Asked of one peer and not answered."""

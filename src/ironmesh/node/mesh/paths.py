@@ -32,6 +32,8 @@ PIECE_BYTES: Final = MAX_CONTENT_BYTES - 512
 """Larger payloads go in pieces, so that what is more urgent passes them."""
 RECEIPTS_DELAY_S: Final = 0.02
 """How long receipts wait for messages that go the same way: a relay pays by the record."""
+LOOK_AGAIN_S: Final = 5.0
+"""After messages could not be sealed, since keys lack."""
 BATCH_MESSAGES: Final = 64
 MIN_PAUSE_S: Final = 0.1
 MAX_PAUSE_S: Final = 30.0
@@ -196,6 +198,7 @@ class Paths:
         self._unsealable: set[NodeId] = set()
         """Destinations whose keys cannot be used, until something is known of them anew."""
         self._later: asyncio.TimerHandle | None = None
+        self._looking: asyncio.TimerHandle | None = None
         self._pumping: asyncio.Handle | None = None
         self._is_closed = False
 
@@ -245,7 +248,7 @@ class Paths:
         for patience in self._patience.values():
             if patience.timer is not None:
                 patience.timer.cancel()
-        for handle in (self._pumping, self._later):
+        for handle in (self._pumping, self._later, self._looking):
             if handle is not None:
                 handle.cancel()
 
@@ -390,8 +393,22 @@ class Paths:
         self._pumping = None
         while self._busy and self._sender.has_own_room:
             destination, path = self._busy.popitem(last=False)
-            if self._write_some(path) and len(path.queue) and path.is_usable:
+            has_written = self._write_some(path)
+            if not len(path.queue) or not path.is_usable:
+                continue
+            if has_written:
                 self._busy[destination] = path
+            elif self._looking is None:
+                loop = asyncio.get_running_loop()
+                self._looking = loop.call_later(LOOK_AGAIN_S, self._look_again)
+
+    def _look_again(self) -> None:
+        """Ask again for keys that messages wait for: who was asked may have given up."""
+        self._looking = None
+        for destination, path in self._paths.items():
+            if len(path.queue):
+                self._busy[destination] = path
+        self.wake()
 
     def _write_some(self, path: Path) -> bool:
         """Seal what fits one batch; False if the path waits until something is known anew."""
