@@ -119,6 +119,8 @@ class Bridge:
         self._ways: dict[NodeId, BridgeWay] = {}
         self._said: dict[NodeId, str] = {}
         """What we say of direct neighbours."""
+        self._gone: dict[NodeId, int] = {}
+        """Those of them that are offline, and for how many looks it is said of them still."""
         self._handed: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._targets: set[NodeId] = set()
         """For whom messages of others may wait."""
@@ -127,6 +129,7 @@ class Bridge:
     async def run(self) -> None:
         """Look who stands behind whom, until the node stops."""
         while True:
+            self._unsay_gone()
             self._look()
             await asyncio.sleep(LOOK_S)
 
@@ -147,14 +150,19 @@ class Bridge:
     def link_down(self, peer: NodeId) -> None:
         """The last session with a peer ended."""
         if peer in self._said:
-            self._tasks.spawn(self._unsay_later(peer), name="a neighbour that left")
+            self._gone[peer] = round(LINGER_S / LOOK_S)
 
-    async def _unsay_later(self, peer: NodeId) -> None:
-        await asyncio.sleep(LINGER_S)
-        if not self._links.is_online(peer):
-            self._unsay(peer)
+    def _unsay_gone(self) -> None:
+        for peer, looks in list(self._gone.items()):
+            if self._links.is_online(peer):
+                del self._gone[peer]
+            elif looks:
+                self._gone[peer] = looks - 1
+            else:
+                self._unsay(peer)
 
     def _unsay(self, peer: NodeId) -> None:
+        self._gone.pop(peer, None)
         token = self._said.pop(peer, None)
         if token is not None:
             self._tokens.withdraw(token)
