@@ -34,7 +34,7 @@ CAROL, DAVE = legacy.identity("carol"), legacy.identity("dave")
 async def relayed_to(nodes: Nodes) -> Live:
     alice = await nodes.start("alice", **PLAIN, **LEGACY)
     for identity, name in ((CAROL, "carol"), (DAVE, "dave")):
-        alice.node.pin(identity.public, name, is_verified=False)
+        alice.node.decisions.pin(identity.public, name, is_verified=False)
     return alice
 
 

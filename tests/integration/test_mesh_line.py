@@ -232,7 +232,7 @@ async def test_nothing_goes_to_or_comes_from_a_revoked_node_over_others(nodes: N
     await knows(c, a)
     await a.node.send("node-c", b"before")
     await c.has_received(1)
-    a.node.revoke(c.id, "test")
+    a.node.decisions.revoke(c.id, "test")
     _, waiting = await a.node.send(c.id, b"after")
     with pytest.raises(UnknownPeerError):
         await a.node.send("node-c", b"by name")

@@ -36,7 +36,7 @@ async def test_who_an_authority_revokes_is_refused_by_nodes_that_it_never_met(
     nodes: Nodes,
 ) -> None:
     authority, middle, far, bad = await with_authority(nodes)
-    authority.node.revoke("bad", "its laptop was stolen")
+    authority.node.decisions.revoke("bad", "its laptop was stolen")
     await eventually(lambda: is_barred(far, bad))
     await far.offline(bad.id)
     with pytest.raises(HandshakeError) as caught:
@@ -50,7 +50,7 @@ async def test_a_revocation_is_kept_over_a_restart_and_told_to_who_comes_later(
     nodes: Nodes,
 ) -> None:
     authority, middle, far, bad = await with_authority(nodes)
-    authority.node.revoke("bad", "")
+    authority.node.decisions.revoke("bad", "")
     await eventually(lambda: middle.node.counters["mesh.revocations"] == 1)
     await far.node.stop()
     await authority.node.stop()
@@ -68,7 +68,7 @@ async def test_a_node_ends_its_own_identity(nodes: Nodes) -> None:
     alice, bob = await nodes.pair()
     carol = await nodes.start("carol")
     await bob.dial(carol)
-    alice.node.revoke(alice.id, "the key leaked")
+    alice.node.decisions.revoke(alice.id, "the key leaked")
     await eventually(lambda: is_barred(bob, alice))
     await bob.offline(alice.id)
     with pytest.raises(HandshakeError):
@@ -81,7 +81,7 @@ async def test_who_is_no_authority_revokes_for_itself_alone(nodes: Nodes) -> Non
     carol = await nodes.start("carol", **PLAIN)
     await bob.dial(carol)
     await carol.dial(alice)
-    bob.node.revoke("alice", "")
+    bob.node.decisions.revoke("alice", "")
     await bob.offline(alice.id)
     async with liar_between(carol) as liar:
         mine = make_revocation(liar.own.identity, carol.node.trust.public_key(alice.id) or b"", 1)
@@ -98,7 +98,7 @@ async def test_a_revoked_source_is_not_heard_over_relays_either(nodes: Nodes) ->
     await know_each_other(alice, bob)
     await alice.node.send("bob", b"before")
     await bob.has_received(1)
-    bob.node.revoke("alice", "")
+    bob.node.decisions.revoke("alice", "")
     await alice.node.send("bob", b"after")
     await eventually(lambda: bob.node.counters["refused.revoked"] > 0)
     assert bob.texts == ["before"]

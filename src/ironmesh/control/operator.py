@@ -249,21 +249,21 @@ class NodeOperator:
 
     async def trust_pin(self, public_key_b64: str, name: str, *, is_verified: bool) -> PinView:
         """Pin an Ed25519 key under a name."""
-        pin = self._node.pin(decode_key(public_key_b64), name, is_verified=is_verified)
+        pin = self._node.decisions.pin(decode_key(public_key_b64), name, is_verified=is_verified)
         return self._pin_view(pin)
 
     async def trust_revoke(self, who: str, reason: str) -> PinView:
         """Bar a key for good and end its session."""
-        node_id = self._node.revoke(who, reason)
+        node_id = self._node.decisions.revoke(who, reason)
         return self.trust_show(node_id)
 
     async def trust_forget(self, who: str) -> PinView:
         """Remove a pin; return what it was."""
-        return self._pin_view(self._node.forget(who))
+        return self._pin_view(self._node.decisions.forget(who))
 
     async def trust_verify(self, who: str, fingerprint: str) -> PinView:
         """Note that a person got this fingerprint from the peer's own by another way."""
-        return self._pin_view(self._node.verify(who, read_fingerprint(fingerprint)))
+        return self._pin_view(self._node.decisions.verify(who, read_fingerprint(fingerprint)))
 
     # --- What happens ------------------------------------------------------------------------
 

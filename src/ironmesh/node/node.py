@@ -23,6 +23,7 @@ from ironmesh.files import make_private_dir
 from ironmesh.node.books import Books
 from ironmesh.node.capabilities import CapabilityExchange
 from ironmesh.node.clock import Clock, SystemClock
+from ironmesh.node.decisions import PeerDecisions
 from ironmesh.node.dialer import Dialer
 from ironmesh.node.entrance import Entrance
 from ironmesh.node.events import EventBus, NodeListening, Notice
@@ -53,7 +54,6 @@ from ironmesh.store.keyfiles import LoadedKeys
 from ironmesh.store.mesh_state import MeshState
 from ironmesh.store.node_lock import NodeLock
 from ironmesh.transport.interface import Connection, Listener
-from ironmesh.trust.pins import Pin
 from ironmesh.trust.store import TrustStore
 from ironmesh.types import (
     Endpoint,
@@ -65,7 +65,6 @@ from ironmesh.types import (
     Random,
     Refusal,
     Secret,
-    is_node_id,
 )
 
 if TYPE_CHECKING:
@@ -102,6 +101,7 @@ class Parts:
     """None where mesh routing is off."""
     sessions: Sessions
     dialer: Dialer
+    decisions: PeerDecisions
     discovery: Discovery | None
 
 
@@ -301,6 +301,17 @@ class Node:
             random=self._random,
             allow_plaintext=config.allow_plaintext,
         )
+        decisions = PeerDecisions(
+            identity,
+            config.revocation_authorities,
+            trust=trust,
+            journal=journal,
+            links=links,
+            wires=wires,
+            dialer=dialer,
+            mesh=mesh,
+            clock=self._clock,
+        )
         discovery = self._given_discovery or build_discovery(config, label)
         return Parts(
             keys=keys,
@@ -315,6 +326,7 @@ class Node:
             mesh=mesh,
             sessions=sessions,
             dialer=dialer,
+            decisions=decisions,
             discovery=discovery,
         )
 
@@ -531,63 +543,14 @@ class Node:
         """Call `subscriber` for each event of the node; returns what ends it."""
         return self.events.subscribe(subscriber)
 
-    # --- What its operator decides about peers -----------------------------------------------
+    @property
+    def decisions(self) -> PeerDecisions:
+        """What its operator decides about peers."""
+        return self._running().decisions
 
-    def pin(self, public: bytes, name: str, *, is_verified: bool) -> Pin:
-        """Pin a key (Ed25519, 32 bytes) under a name; see `TrustStore.pin`."""
-        parts = self._running()
-        pin = parts.trust.pin(public, name, self._clock.now(), verified=is_verified)
-        parts.journal.record(AuditEvent.PIN_ADDED, node_id=pin.node_id, name=pin.name)
-        return pin
-
-    def verify(self, who: str, fingerprint: NodeId) -> Pin:
-        """Note that a person compared a fingerprint with the peer's own; see `confirm`."""
-        parts = self._running()
-        pin = parts.trust.confirm(who, fingerprint)
-        parts.journal.record(AuditEvent.PIN_VERIFIED, node_id=pin.node_id, name=pin.name)
-        return pin
-
-    def forget(self, who: str) -> Pin:
-        """Remove a pin, so that the next contact is a first one; see `TrustStore.forget`."""
-        parts = self._running()
-        pin = parts.trust.forget(who)
-        self._forget(parts, pin.node_id)
-        parts.journal.record(AuditEvent.PIN_FORGOTTEN, node_id=pin.node_id, name=pin.name)
-        return pin
-
-    def revoke(self, who: str, reason: str) -> NodeId:
-        """Bar a key for good and end its session; see `TrustStore.revoke`.
-
-        Where this node is an authority, the whole mesh is told, and so it is when the key is the
-        own one: nobody then talks to this node any more.
-        """
-        parts = self._running()
-        node_id = NodeId(who) if is_node_id(who) else parts.trust.get(who).node_id
-        is_own = node_id == self.node_id
-        public = parts.keys.keys.identity.public if is_own else parts.trust.public_key(node_id)
-        self._bar(node_id, self.node_id, reason)
-        is_believed = is_own or self.node_id in self.config.revocation_authorities
-        if parts.mesh is not None and is_believed:
-            parts.mesh.revoke(node_id, public)
-        return node_id
-
-    def _bar(self, node_id: NodeId, revoker: NodeId, reason: str = "") -> None:
-        parts = self._parts
-        if parts is None or not parts.trust.revoke(node_id, revoker, self._clock.now(), reason):
-            return
-        self._forget(parts, node_id)
-        parts.journal.record(
-            AuditEvent.PEER_REVOKED, node_id=node_id, reason=reason, revoker=revoker
-        )
-        for link in parts.links.of_peer(node_id):
-            link.close_soon("revoked", is_listening=False)
-
-    @staticmethod
-    def _forget(parts: Parts, node_id: NodeId) -> None:
-        parts.wires.forget(node_id)
-        parts.dialer.forget(node_id)
-        if parts.mesh is not None:
-            parts.mesh.forget(node_id)
+    def _bar(self, node_id: NodeId, revoker: NodeId) -> None:
+        if self._parts is not None:
+            self._parts.decisions.bar(node_id, revoker)
 
     # --- What the transport tells ------------------------------------------------------------
 

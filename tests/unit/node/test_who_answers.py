@@ -100,7 +100,7 @@ async def test_the_same_name_with_a_new_identity_is_for_the_pin_rule(
     assert (refused.name, refused.node_id) == ("bob", anew.id)
     assert "trust forget" in refused.detail
     assert refusals(alice) == []
-    alice.node.forget("bob")
+    alice.node.decisions.forget("bob")
     await alice.online(anew)
 
 
@@ -109,7 +109,7 @@ async def test_once_the_operator_forgets_a_peer_its_address_is_anybodys(
 ) -> None:
     alice, _, carol = await taken_over(nodes, place)
     await alice.refused(Refusal.UNEXPECTED_IDENTITY)
-    alice.node.forget("bob")
+    alice.node.decisions.forget("bob")
     await alice.online(carol)
 
 
@@ -118,7 +118,7 @@ async def test_once_the_operator_revokes_a_peer_its_address_is_anybodys(
 ) -> None:
     alice, _, carol = await taken_over(nodes, place)
     await alice.refused(Refusal.UNEXPECTED_IDENTITY)
-    alice.node.revoke("bob", "its machine was sold")
+    alice.node.decisions.revoke("bob", "its machine was sold")
     await alice.online(carol)
 
 

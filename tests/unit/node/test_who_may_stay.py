@@ -137,7 +137,7 @@ async def test_a_revoked_peer_is_cut_off_at_once_and_stays_out(nodes: Nodes, pla
     alice = await nodes.start("alice", transport=place())
     bob = await nodes.start("bob", transport=place())
     await bob.dial(alice)
-    alice.node.revoke("bob", "lost laptop")
+    alice.node.decisions.revoke("bob", "lost laptop")
     await bob.node.send("alice", b"after the revocation")
     await alice.offline(bob.id)
     await bob.offline(alice.id)
