@@ -11,7 +11,7 @@ from ironmesh.node.capabilities import CapabilityExchange
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mailroom import Mailroom
-from ironmesh.node.mesh.legacy_side import LegacySide
+from ironmesh.node.mesh.legacy_entry import LegacyEntry
 from ironmesh.node.outgoing import Outgoing
 from ironmesh.observe.counters import Counters
 from ironmesh.trust.store import TrustStore
@@ -55,7 +55,7 @@ class Inbound:
     def __init__(
         self,
         *,
-        legacy: LegacySide,
+        legacy: LegacyEntry,
         capabilities: CapabilityExchange,
         outgoing: Outgoing,
         mailroom: Mailroom,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ironmesh.audit.events import AuditEvent
 from ironmesh.audit.log import AuditLog
-from ironmesh.config import NodeConfig
+from ironmesh.config import LegacyMode, NodeConfig
 from ironmesh.crypto.identity import Identity
 from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
 from ironmesh.delivery.records import DeliveryStore
@@ -36,7 +36,6 @@ from ironmesh.node.mailroom import MessageHandler, Server
 from ironmesh.node.maintenance import flush, maintain
 from ironmesh.node.mesh.entry import MeshEntry
 from ironmesh.node.mesh.published_route import PublishedRoute
-from ironmesh.node.mesh.tunnels import Tunnels
 from ironmesh.node.network import build_discovery, build_transport
 from ironmesh.node.opening import OpenedFiles, open_files
 from ironmesh.node.outgoing import Outgoing
@@ -271,24 +270,8 @@ class Node:
             clock=self._clock,
             watchers=() if mesh is None else (mesh,),
         )
-        post.legacy.use(
-            Tunnels(
-                identity,
-                post.legacy.mesh,
-                reach=post.legacy.reach,
-                keys=post.legacy.keys,
-                links=links,
-                gate=gate,
-                sessions=sessions,
-                refusals=desk,
-                counters=self.counters,
-                clock=self._clock,
-                random=self._random,
-                tasks=self._tasks,
-                make_live=post.make_live,
-                max_hops=config.max_hops,
-            )
-        )
+        if config.legacy is not LegacyMode.OFF:
+            self._build_tunnels(identity, post, links, gate, sessions, desk)
         transport = self._given_transport or build_transport(config)
         dialer = Dialer(
             transport=transport,
@@ -328,6 +311,37 @@ class Node:
             dialer=dialer,
             decisions=decisions,
             discovery=discovery,
+        )
+
+    def _build_tunnels(
+        self,
+        identity: Identity,
+        post: PostOffice,
+        links: LinkTable,
+        gate: Gate,
+        sessions: Sessions,
+        desk: RefusalDesk,
+    ) -> None:
+        from ironmesh.node.mesh.tunnels import Tunnels
+
+        side = post.legacy.made()
+        side.use(
+            Tunnels(
+                identity,
+                side.mesh,
+                reach=side.reach,
+                keys=side.keys,
+                links=links,
+                gate=gate,
+                sessions=sessions,
+                refusals=desk,
+                counters=self.counters,
+                clock=self._clock,
+                random=self._random,
+                tasks=self._tasks,
+                make_live=post.make_live,
+                max_hops=self.config.max_hops,
+            )
         )
 
     def _build_mesh(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 from ironmesh.config import NodeConfig
 from ironmesh.crypto.identity import Identity
@@ -21,7 +22,7 @@ from ironmesh.node.journal import Journal
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mailroom import Mailroom
 from ironmesh.node.mesh.entry import MeshEntry
-from ironmesh.node.mesh.legacy_side import LegacySide
+from ironmesh.node.mesh.legacy_entry import LegacyEntry
 from ironmesh.node.outbound import LiveMessages, Outbound
 from ironmesh.node.outgoing import Outgoing
 from ironmesh.node.refusals import RefusalDesk
@@ -31,6 +32,9 @@ from ironmesh.observe.counters import Counters
 from ironmesh.session.native.limits import MAX_PAYLOAD_BYTES
 from ironmesh.trust.store import TrustStore
 from ironmesh.types import Random
+
+if TYPE_CHECKING:
+    from ironmesh.node.mesh.legacy_side import LegacySide
 
 _log = logging.getLogger("ironmesh.node")
 
@@ -85,22 +89,29 @@ class PostOffice:
             counters=counters,
             events=events,
         )
-        self.legacy = LegacySide(
-            config,
-            identity,
-            links=links,
-            trust=trust,
-            outgoing=self.outgoing,
-            ways=self.ways,
-            make_live=live.make,
-            tokens=self.capabilities,
-            finish=self.mailroom.finish,
-            refusals=refusals,
-            counters=counters,
-            clock=clock,
-            tasks=tasks,
-        )
-        self.mailroom.sort_bridged(self.legacy.bridge.sort)
+
+        def make_legacy() -> LegacySide:
+            from ironmesh.node.mesh.legacy_side import LegacySide
+
+            return LegacySide(
+                config,
+                identity,
+                links=links,
+                trust=trust,
+                outgoing=self.outgoing,
+                ways=self.ways,
+                make_live=live.make,
+                tokens=self.capabilities,
+                finish=self.mailroom.finish,
+                refusals=refusals,
+                counters=counters,
+                clock=clock,
+                tasks=tasks,
+            )
+
+        self.legacy = LegacyEntry(make_legacy)
+        self.ways.add(self.legacy.find)
+        self.mailroom.sort_bridged(self.legacy.sort)
         self.inbound = Inbound(
             legacy=self.legacy,
             capabilities=self.capabilities,
@@ -119,7 +130,7 @@ class PostOffice:
             max_payload_bytes=MAX_PAYLOAD_BYTES,
             check_type=check_application_type,
             check_way=self.legacy.check,
-            behind_bridges=self.legacy.bridge.named,
+            behind_bridges=self.legacy.named,
         )
 
     def attach(self, mesh: MeshEntry) -> None:

@@ -19,7 +19,7 @@ from ironmesh.node.gate import Gate, Visit
 from ironmesh.node.inbound import Inbound
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
-from ironmesh.node.mesh.legacy_side import LegacySide
+from ironmesh.node.mesh.legacy_entry import LegacyEntry
 from ironmesh.node.outgoing import Outgoing
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.session.interface import (
@@ -89,7 +89,7 @@ class Sessions:
         inbound: Inbound,
         outgoing: Outgoing,
         capabilities: CapabilityExchange,
-        legacy: LegacySide,
+        legacy: LegacyEntry,
         gate: Gate,
         books: Books,
         tasks: TaskSupervisor,

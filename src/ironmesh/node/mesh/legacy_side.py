@@ -20,7 +20,7 @@ from ironmesh.node.mesh.reach import NativeReach, NativeRoutes
 from ironmesh.node.outgoing import MakeLive, Outgoing
 from ironmesh.node.refusals import RefusalDesk
 from ironmesh.node.supervisor import TaskSupervisor
-from ironmesh.node.ways import Ways
+from ironmesh.node.ways import Way, Ways
 from ironmesh.observe.counters import Counters
 from ironmesh.trust.store import TrustStore
 from ironmesh.types import MeshMode, Message, MessageType, NodeId
@@ -126,8 +126,6 @@ class LegacySide:
                 identity.node_id, links=links, tokens=tokens, make_live=make_live, clock=clock
             )
         self.mesh.use(self.bridge)
-        ways.add(self.ways.find)
-        ways.add(self.bridge.find)
 
     def use(self, tunnels: TunnelKeeper) -> None:
         """Reach nodes of ours through published relays."""
@@ -174,6 +172,11 @@ class LegacySide:
                 self._news.link_down(peer)
             if self._tunnels is not None:
                 self._tunnels.link_down(peer)
+
+    def find(self, destination: NodeId) -> Way | None:
+        """Return the way to a node of the 0.8 wire: over published relays, else over a bridge."""
+        way = self.ways.find(destination)
+        return way if way is not None and way.is_usable else self.bridge.find(destination)
 
     def check(self, destination: NodeId) -> None:
         """Accept a destination; see `LegacyWays.check`."""
