@@ -342,7 +342,7 @@ class ServedOperator:
         self.operator = FakeOperator(name)
         self.path = socket_path(home / "nodes" / name)
         self._loop = asyncio.new_event_loop()
-        self._server = ControlServer(self.operator, self.path)
+        self._server = ControlServer(lambda: self.operator, self.path)
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def publish(self, *events: OperatorEvent) -> None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable
 
 from ironmesh.config import NodeConfig
-from ironmesh.control.operator import NodeOperator
+from ironmesh.control.operator_entry import OperatorEntry
 from ironmesh.control.paths import socket_path
 from ironmesh.control.server import ControlServer
 from ironmesh.errors import NotBuiltError
@@ -25,13 +25,13 @@ class Host:
     def __init__(self, config: NodeConfig) -> None:
         self.node = Node(config)
         self.stop_wanted = asyncio.Event()
-        self._operator = NodeOperator(self.node, self.stop_wanted.set)
+        self._operator = OperatorEntry(self.node, self.stop_wanted.set)
         self._control: ControlServer | None = None
 
     async def start(self) -> None:
         """Start the node, then its socket; see `Node.start` for the errors."""
         await self.node.start()
-        control = ControlServer(self._operator, socket_path(self.node.config.node_dir))
+        control = ControlServer(self._operator.made, socket_path(self.node.config.node_dir))
         try:
             await control.start()
         except NotBuiltError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
@@ -31,6 +31,7 @@ from ironmesh.control.configured import config_view
 from ironmesh.control.mesh import MeshOffice
 from ironmesh.control.mesh_views import CapabilityView, MapView, RouteView, TraceView
 from ironmesh.control.messages import Messages
+from ironmesh.control.operator_entry import MAX_WARNINGS
 from ironmesh.control.subscription import Subscription
 from ironmesh.control.views import decode_key, find_revoked, pin_view, revoked_view
 from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
@@ -56,7 +57,6 @@ from ironmesh.types import MessagePriority, NodeId, message_id_text
 from ironmesh.version import __version__
 
 MAX_PAST_PEERS: Final = 256
-MAX_WARNINGS: Final = 64
 
 
 class NodeOperator:
@@ -65,9 +65,12 @@ class NodeOperator:
     Args:
         node: the node; it need not run yet.
         stop: asks whoever runs the node to stop it.
+        before: what happened before this was made.
     """
 
-    def __init__(self, node: Node, stop: Callable[[], None]) -> None:
+    def __init__(
+        self, node: Node, stop: Callable[[], None], *, before: Iterable[NodeEvent] = ()
+    ) -> None:
         self._node = node
         self._stop = stop
         self._messages = Messages(node)
@@ -76,6 +79,8 @@ class NodeOperator:
         self._past: OrderedDict[NodeId, PeerView] = OrderedDict()
         self._warnings: list[str] = []
         self._subscriptions: set[Subscription] = set()
+        for event in before:
+            self._take(event)
         node.subscribe(self._take)
 
     # --- How it is ---------------------------------------------------------------------------

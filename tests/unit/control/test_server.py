@@ -27,7 +27,7 @@ async def operator():
 
 @pytest.fixture
 async def server(operator, path):
-    server = ControlServer(operator, path, max_clients=4)
+    server = ControlServer(lambda: operator, path, max_clients=4)
     await server.start()
     yield server
     await server.close()
@@ -256,7 +256,7 @@ def test_the_user_at_the_other_end_is_known(monkeypatch):
 
 async def test_a_second_server_of_the_same_node_is_refused(server, operator, path):
     with pytest.raises(NodeAlreadyRunningError, match="alice"):
-        await ControlServer(operator, path).start()
+        await ControlServer(lambda: operator, path).start()
     client = await Client.connect(path)
     assert "result" in await client.call("state")
     await client.close()
@@ -266,7 +266,7 @@ async def test_the_socket_of_a_dead_node_is_replaced(operator, path):
     path.parent.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(os.fspath(path))
-    server = ControlServer(operator, path)
+    server = ControlServer(lambda: operator, path)
     await server.start()
     client = await Client.connect(path)
     assert "result" in await client.call("state")
@@ -278,17 +278,17 @@ async def test_a_file_in_the_sockets_place_is_left_alone(operator, path):
     path.parent.mkdir(parents=True)
     path.write_text("mine")
     with pytest.raises(FileRefusedError, match="not a socket"):
-        await ControlServer(operator, path).start()
+        await ControlServer(lambda: operator, path).start()
     assert path.read_text() == "mine"
 
 
 async def test_a_socket_that_cannot_be_made_is_a_named_error(operator, tmp_path):
     with pytest.raises(ControlError, match="cannot be made"):
-        await ControlServer(operator, tmp_path / ("x" * 200)).start()
+        await ControlServer(lambda: operator, tmp_path / ("x" * 200)).start()
 
 
 async def test_closing_ends_clients_and_removes_the_socket(operator, path):
-    server = ControlServer(operator, path)
+    server = ControlServer(lambda: operator, path)
     await server.start()
     client, silent = await Client.connect(path), await Client.connect(path)
     await client.call("subscribe")
@@ -303,10 +303,10 @@ async def test_closing_ends_clients_and_removes_the_socket(operator, path):
 
 
 async def test_closing_leaves_the_socket_of_a_successor(operator, path):
-    first = ControlServer(operator, path)
+    first = ControlServer(lambda: operator, path)
     await first.start()
     path.unlink()
-    second = ControlServer(operator, path)
+    second = ControlServer(lambda: operator, path)
     await second.start()
     await first.close()
     assert path.exists()
@@ -341,7 +341,7 @@ async def test_a_bug_in_a_call_is_logged_and_ends_one_client_only(
 
 
 async def test_a_connection_in_the_queue_is_not_lost_when_the_server_closes(operator, path):
-    server = ControlServer(operator, path)
+    server = ControlServer(lambda: operator, path)
     await server.start()
     waiting = [await Client.connect(path) for _ in range(3)]
     await server.close()
