@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hmac
 import re
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from ironmesh.errors import ConfigError
 from ironmesh.types import MeshMode, NodeId, Secret, is_node_id
@@ -100,8 +101,7 @@ class LegacyMode(StrEnum):
     ALL = "all"
 
 
-@dataclass(frozen=True, slots=True)
-class KdfCost:
+class KdfCost(msgspec.Struct, frozen=True):
     """Cost of one Argon2id derivation."""
 
     passes: int = 3
@@ -114,8 +114,7 @@ MINIMAL_KDF: Final = KdfCost(passes=1, memory_bytes=8 * 1024)
 """For tests and for throw-away identities whose passphrase is random."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerAddress:
+class PeerAddress(msgspec.Struct, frozen=True):
     """An address of a peer that the operator gave."""
 
     host: str
@@ -137,8 +136,7 @@ class PeerAddress:
         return cls(match[1] or match[2], port)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeConfig:
+class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a node needs to know before it starts."""
 
     name: str
@@ -152,7 +150,7 @@ class NodeConfig:
     """The passphrase of the generation before, while the mesh changes it."""
     previous_passphrase_until: float | None = None
     """Until when the previous passphrase is accepted, seconds since 1970."""
-    home: Path = field(default_factory=lambda: Path.home() / ".ironmesh")
+    home: Path = msgspec.field(default_factory=lambda: Path.home() / ".ironmesh")
     port: int = DEFAULT_PORT
     """TCP port of the listener; 0 = any free one."""
     bind: str = "0.0.0.0"  # noqa: S104 - a mesh node listens on the network

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 from ironmesh.bus import MessageBus
 from ironmesh.types import MessagePriority, MessageType, NodeId
@@ -27,8 +28,7 @@ class ErrorCode(StrEnum):
     INTERNAL = "INTERNAL"
 
 
-@dataclass(frozen=True, slots=True)
-class PeerState:
+class PeerState(msgspec.Struct, frozen=True):
     """An online peer, as it was when `BridgeDaemon.peers` was asked."""
 
     node_id: NodeId
@@ -51,4 +51,4 @@ class PeerState:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a mapping."""
-        return asdict(self)
+        return msgspec.structs.asdict(self)

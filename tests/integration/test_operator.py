@@ -371,7 +371,7 @@ async def test_who_no_longer_subscribes_gets_nothing(alice: Operated, bob: Live)
 async def test_subscriptions_end_with_the_host(nodes: Nodes) -> None:
     host = Host(nodes.config("alice"))
     await host.start()
-    with host._operator.subscribe() as events:
+    with host._operator.made().subscribe() as events:
         await host.stop()
         async with asyncio.timeout(LIMIT_S):
             assert [event async for event in events] == []

@@ -7,10 +7,11 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 from tests.support.leftovers import Leftovers
 from tests.support.outer import OUTER
 
@@ -253,10 +254,10 @@ class Nodes:
         """Stop a node and start it anew, with the same home, port and settings."""
         transport = live.node._given_transport
         await live.node.stop()
-        config = replace(live.node.config, **{"port": live.port, **settings})
+        config = msgspec.structs.replace(live.node.config, **{"port": live.port, **settings})
         return await self.start(
             transport=transport,
-            **{name: getattr(config, name) for name in config.__dataclass_fields__},
+            **{name: getattr(config, name) for name in config.__struct_fields__},
         )
 
     async def pair(self, **settings: Any) -> tuple[Live, Live]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Final
 
 import msgspec
@@ -16,7 +15,7 @@ _SECRETS: Final = frozenset(
 
 def config_view(config: NodeConfig) -> dict[str, object]:
     """Return the fields of a configuration in JSON types, but for secrets and what guards them."""
-    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    fields = msgspec.structs.asdict(config)
     shown = {
         name: value
         for name, value in fields.items()

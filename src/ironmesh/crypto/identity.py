@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from ironmesh.crypto import prehash, sodium
 from ironmesh.types import NodeId, Random, Secret
@@ -13,8 +13,7 @@ def node_id_of(public: bytes) -> NodeId:
     return NodeId(sodium.sha256(public).hex()[:32])
 
 
-@dataclass(frozen=True, slots=True)
-class PublicIdentity:
+class PublicIdentity(msgspec.Struct, frozen=True):
     """The half of an identity that others may know."""
 
     public: bytes
@@ -26,8 +25,7 @@ class PublicIdentity:
         return node_id_of(self.public)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """A node's own key pair. Make one with `generate` or `from_seed`."""
 
     seed: Secret
@@ -35,7 +33,7 @@ class Identity:
     public: bytes
     """Ed25519 public key, 32 bytes."""
     node_id: NodeId
-    _secret: Secret = field(repr=False)
+    _secret: Secret
 
     @classmethod
     def from_seed(cls, seed: bytes) -> Identity:

@@ -15,7 +15,6 @@ people; no safety rests on it. A file is accepted only in the exact form in whic
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -85,8 +84,7 @@ class _AnyVersion(msgspec.Struct, frozen=True):
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class NodeKeys:
+class NodeKeys(msgspec.Struct, frozen=True):
     """All secrets of a node."""
 
     identity: Identity
@@ -101,8 +99,7 @@ class NodeKeys:
         return cls(Identity.generate(random), Secret(random(sodium.KEY_BYTES)), agent_name)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedKeys:
+class OpenedKeys(msgspec.Struct, frozen=True):
     """What a key file of any version held."""
 
     identity: Identity
@@ -118,8 +115,7 @@ class OpenedKeys:
         return NodeKeys(self.identity, data_key, self.agent_name)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredKeys:
+class StoredKeys(msgspec.Struct, frozen=True):
     """A well-formed key file: its public part, and the secrets still closed. `parse` makes one."""
 
     version: int
@@ -127,7 +123,7 @@ class StoredKeys:
     public: bytes
     """Ed25519 public key, 32 bytes, as the file states it: proven only by `open`."""
     is_encrypted: bool
-    _file: _Version4 | Version2 = field(repr=False)
+    _file: _Version4 | Version2
 
     @property
     def node_id(self) -> NodeId:

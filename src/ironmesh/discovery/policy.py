@@ -9,9 +9,10 @@ checked in the handshake, and whose name is not listed then is not dialled again
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 from ironmesh.config import DEFAULT_MESH
 from ironmesh.discovery.record import FoundPeer
@@ -41,8 +42,7 @@ class Decision(StrEnum):
     """Give it `WAIT_FOR_CALL_S`, or `NATIVE_WAIT_FOR_CALL_S`, to dial us."""
 
 
-@dataclass(slots=True)
-class DialPolicy:
+class DialPolicy(msgspec.Struct):
     """The operator's choice, applied to names and labels.
 
     Args:
@@ -58,7 +58,7 @@ class DialPolicy:
     open_discovery: bool = False
     own_label: str = ""
     mesh: str = DEFAULT_MESH
-    _unlisted: OrderedDict[str, None] = field(default_factory=OrderedDict, init=False, repr=False)
+    _unlisted: OrderedDict[str, None] = msgspec.field(default_factory=OrderedDict)
 
     def decide_found(self, peer: FoundPeer, *, is_online: bool) -> Decision:
         """Say what to do about a peer that discovery found on either wire.

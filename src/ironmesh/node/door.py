@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter, OrderedDict
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -162,8 +161,7 @@ class RationLimits(msgspec.Struct, frozen=True):
     remembered_peers: int = 4096
 
 
-@dataclass(slots=True)
-class _Bucket:
+class _Bucket(msgspec.Struct):
     """A bucket in which something is missing; one that is full is not kept."""
 
     rate: Rate

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
+
+import msgspec
 
 from ironmesh.errors import ConnectionClosed, RemoteProtocolError
 from ironmesh.node.clock import Clock
@@ -55,8 +56,7 @@ class LinkState(Enum):
     CLOSED = "closed"
 
 
-@dataclass(slots=True)
-class LinkTraffic:
+class LinkTraffic(msgspec.Struct):
     """What went over a link."""
 
     messages_sent: int = 0

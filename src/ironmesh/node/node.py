@@ -6,9 +6,10 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ironmesh.audit.events import AuditEvent
 from ironmesh.audit.log import AuditLog
@@ -83,8 +84,7 @@ class NodeState(Enum):
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(msgspec.Struct, frozen=True):
     """Everything that exists once the keys are open."""
 
     keys: LoadedKeys

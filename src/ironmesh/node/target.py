@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from ironmesh.discovery.record import FoundPeer
 from ironmesh.types import Endpoint, NodeId
@@ -14,8 +15,7 @@ MAX_ANNOUNCED_ADDRESSES: Final = 8
 """Of one announcement: it cannot push out what others said."""
 
 
-@dataclass(slots=True, eq=False)
-class Target:
+class Target(msgspec.Struct, eq=False):
     """A peer to keep a session with."""
 
     label: str
@@ -38,7 +38,7 @@ class Target:
     """Where the last session was."""
     is_announced: bool = True
     """Discovery sees it; or the operator gave its address."""
-    poked: asyncio.Event = field(default_factory=asyncio.Event)
+    poked: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     """Something changed: try now."""
 
     key: str = ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from ironmesh.observe.counters import Counters
 from ironmesh.observe.logs import fields
@@ -16,8 +17,7 @@ LINE_S: Final = 60.0
 MAX_SOURCES: Final = 1024
 
 
-@dataclass(slots=True)
-class _Source:
+class _Source(msgspec.Struct):
     logged_at: float
     repeats: int = 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -114,7 +113,7 @@ def rotate(path: Path, passphrase: Secret, cost: KdfCost, random: Random) -> Rot
         data = _read_existing(path)
         stored = _parse(path, data)
         old = _open(path, stored, passphrase).complete(random)
-        new = replace(old, identity=Identity.generate(random))
+        new = msgspec.structs.replace(old, identity=Identity.generate(random))
         kept = path.with_name(f"{path.name}.{old.identity.node_id}")
         _keep(kept, data if stored.is_encrypted else seal_new(old, passphrase, cost, random))
         write_private(path, seal_new(new, passphrase, cost, random))
@@ -258,7 +257,9 @@ class _Loader:
         if not stored.is_encrypted:
             check_length(self._passphrase)
         keys = _open(path, stored, self._passphrase).complete(self._random)
-        return keys if keys.agent_name else replace(keys, agent_name=self._config.name)
+        return (
+            keys if keys.agent_name else msgspec.structs.replace(keys, agent_name=self._config.name)
+        )
 
     def _sealed(self, keys: NodeKeys) -> bytes:
         return seal_new(keys, self._passphrase, self._config.kdf, self._random)

@@ -11,7 +11,6 @@ A book is a value: every operation returns another book, or the same one when no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
@@ -59,8 +58,7 @@ _REFUSALS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """May this peer come in, and if not, why."""
 
     standing: Standing
@@ -104,20 +102,20 @@ class Verdict:
                 return f"{self.node_id} ({self.name!r}) is {self.standing}"
 
 
-@dataclass(frozen=True, slots=True)
-class TrustBook:
+class TrustBook(msgspec.Struct, frozen=True):
     """All pins and revocations."""
 
-    pins: Mapping[NodeId, Pin] = field(default_factory=dict)
-    revoked: Mapping[NodeId, Revocation] = field(default_factory=dict)
-    _holders: Mapping[str, NodeId] = field(init=False, repr=False, compare=False)
+    pins: Mapping[NodeId, Pin] = msgspec.field(default_factory=dict)
+    revoked: Mapping[NodeId, Revocation] = msgspec.field(default_factory=dict)
+    _holders: Mapping[str, NodeId] = msgspec.field(default_factory=dict)
+    """Who has which name; follows from the pins."""
 
     def __post_init__(self) -> None:
         holders: dict[str, NodeId] = {}
         for pin in sorted(self.pins.values(), key=lambda pin: (pin.first_seen, pin.node_id)):
             holders.setdefault(name_key(pin.name), pin.node_id)
         holders.pop("", None)
-        object.__setattr__(self, "_holders", MappingProxyType(holders))
+        msgspec.structs.force_setattr(self, "_holders", MappingProxyType(holders))
 
     # --- Questions ---------------------------------------------------------------------------
 
@@ -217,7 +215,9 @@ class TrustBook:
             UnknownPeerError: there is none.
         """
         gone = self.find(name_or_id).node_id
-        return replace(self, pins={k: pin for k, pin in self.pins.items() if k != gone})
+        return msgspec.structs.replace(
+            self, pins={k: pin for k, pin in self.pins.items() if k != gone}
+        )
 
     def revoke(self, name_or_id: str, revoker: NodeId, now: Instant, reason: str = "") -> TrustBook:
         """Refuse a key from now on, and remove its pin, which frees its name.
@@ -245,7 +245,9 @@ class TrustBook:
         """
         if node_id not in self.revoked:
             raise UnknownPeerError(f"{node_id} is not revoked", "give the node id of a revoked key")
-        return replace(self, revoked={k: r for k, r in self.revoked.items() if k != node_id})
+        return msgspec.structs.replace(
+            self, revoked={k: r for k, r in self.revoked.items() if k != node_id}
+        )
 
     def set_state(self, name_or_id: str, state: TrustState) -> TrustBook:
         """Let a pinned peer do more or less.
@@ -310,7 +312,7 @@ class TrustBook:
     def _with(self, pin: Pin) -> TrustBook:
         if self.pins.get(pin.node_id) == pin:
             return self
-        return replace(self, pins={**self.pins, pin.node_id: pin})
+        return msgspec.structs.replace(self, pins={**self.pins, pin.node_id: pin})
 
     def _change(self, pin: Pin, **changes: Any) -> TrustBook:
         return self._with(msgspec.structs.replace(pin, **changes))

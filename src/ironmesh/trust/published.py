@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -27,8 +26,7 @@ _FIX: Final = (
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(msgspec.Struct, frozen=True):
     """What a published pin file held."""
 
     book: TrustBook

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -128,7 +127,7 @@ class TrustStore:
             return book if verdict.refusal else book.admit(claim, now, state=state)
 
         book = self._file.update(change)
-        return replace(verdicts[0], pin=book.pins.get(claim.node_id))
+        return msgspec.structs.replace(verdicts[0], pin=book.pins.get(claim.node_id))
 
     def remember_tls(self, node_id: NodeId, fingerprint: str | None) -> bool:
         """Note the SHA-256 (64 hex digits) of the certificate seen with this key; True if new.
@@ -273,4 +272,4 @@ def _with_seen(book: TrustBook, seen: Mapping[NodeId, float]) -> TrustBook:
         for node_id, wall in seen.items()
         if node_id in book.pins and book.pins[node_id].last_seen < wall
     }
-    return replace(book, pins={**book.pins, **newer}) if newer else book
+    return msgspec.structs.replace(book, pins={**book.pins, **newer}) if newer else book

@@ -1,6 +1,7 @@
 import json
 import os
 
+import msgspec
 import pytest
 
 from ironmesh.audit.log import verify_file
@@ -100,10 +101,8 @@ def test_no_node_is_made_by_looking(tmp_path):
 
 
 def test_the_wrong_passphrase_leaves_no_lock(config):
-    from dataclasses import replace
-
     with pytest.raises(KeyFileError):
-        OfflineTrust(replace(config, passphrase=Secret("something else")))
+        OfflineTrust(msgspec.structs.replace(config, passphrase=Secret("something else")))
     NodeLock.acquire(config.node_dir).release()
 
 

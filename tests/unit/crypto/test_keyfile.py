@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import traceback
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -224,7 +223,7 @@ def test_no_file_is_written_that_could_not_be_read(cost: KdfCost) -> None:
 @pytest.mark.parametrize("name", ["new\nline", "x" * 257])
 def test_no_file_is_written_under_a_name_that_could_not_be_read(name: str) -> None:
     with pytest.raises(KeyFileError, match="name"):
-        sealed_v4(replace(KEYS, agent_name=name))
+        sealed_v4(msgspec.structs.replace(KEYS, agent_name=name))
 
 
 def test_two_files_of_the_same_keys_share_no_salt_and_no_box() -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 MAX_UNIT_BYTES: Final = 1_048_576
 SEND_TIMEOUT_S: Final = 5.0
 TLS_CLOSE_TIMEOUT_S: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(msgspec.Struct, frozen=True):
     """The clocks of a connection, in seconds; tests shorten them."""
 
     ping_interval_s: float = 20.0
