@@ -7,6 +7,7 @@ old, and a success clears it. A source is an IPv4 address, an IPv6 /64 or an int
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections import Counter, OrderedDict
 from enum import Enum
@@ -19,6 +20,8 @@ from ironmesh.types import NodeId, Refusal
 
 RETICULUM_PREFIX: Final = "reticulum/"
 
+_KNOWN_SOURCES: Final = 256
+"""Addresses whose source is not worked out anew: it is asked several times for each connection."""
 _ROUNDING_S: Final = 1e-6
 """What sums of seconds may be off by."""
 
@@ -31,6 +34,7 @@ class LockoutLimits(msgspec.Struct, frozen=True):
     remembered_sources: int = 4096
 
 
+@functools.lru_cache(maxsize=_KNOWN_SOURCES)
 def source_of(host: str) -> str:
     """Return what limits are counted by: the IPv4 address, or the /64 of an IPv6 address."""
     try:

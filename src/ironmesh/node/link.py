@@ -39,6 +39,8 @@ COMPANY_S: Final = 0.001
 """How long what can wait waits for something to go with: a record of its own costs more than it."""
 MAX_WAITING: Final = 16
 """With so many messages nothing waits any more."""
+FRESH_S: Final = 1.0
+"""A ping that has been on its way for less than this answers whoever asks now as well."""
 DEAF_S: Final = 1.0
 """A handler that holds the reader up for longer is slow."""
 
@@ -145,6 +147,8 @@ class Link:
         self.last_heard_mono = now.mono
         self.rtt_s: float | None = None
         self._measuring: set[asyncio.Future[float | None]] = set()
+        self._pinged_at: float | None = None
+        """When the peer was asked for a sign of life that has not come yet."""
         self.traffic = LinkTraffic()
 
     # --- What others ask ---------------------------------------------------------------------
@@ -225,15 +229,21 @@ class Link:
 
     def ping(self) -> None:
         """Ask the peer for a sign of life; `rtt_s` changes when it comes."""
-        self._channel.ping(self._clock.now())
+        now = self._clock.now()
+        self._pinged_at = now.mono
+        self._channel.ping(now)
         self._wake.set()
 
     async def measure(self, timeout_s: float) -> float | None:
-        """Ping the peer and wait; return the round trip in seconds, None if no answer comes."""
+        """Return the round trip of a ping in seconds, None if no answer comes.
+
+        A ping that went out a moment ago will do: a new session sends one anyway.
+        """
         answer: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
         self._measuring.add(answer)
         try:
-            self.ping()
+            if self._pinged_at is None or self._clock.now().mono >= self._pinged_at + FRESH_S:
+                self.ping()
             await asyncio.wait([answer], timeout=timeout_s)
         finally:
             self._measuring.discard(answer)
@@ -368,6 +378,7 @@ class Link:
         for event in opened.events:
             if isinstance(event, PeerAlive):
                 self.rtt_s = event.rtt_s
+                self._pinged_at = None
                 self._measured(event.rtt_s)
             elif isinstance(event, PeerClosing):
                 self._has_peer_left = True

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import socket
+from typing import Final
 
 from ironmesh.types import Endpoint
 
 SocketAddress = tuple[object, ...]
 """What `bind` and `connect` take."""
+
+_KNOWN_HOSTS: Final = 256
+"""Addresses that are not parsed anew: each connection asks several times for the same one."""
 
 
 async def resolve(endpoint: Endpoint) -> list[tuple[int, SocketAddress]]:
@@ -33,6 +38,7 @@ async def resolve(endpoint: Endpoint) -> list[tuple[int, SocketAddress]]:
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
+@functools.lru_cache(maxsize=_KNOWN_HOSTS)
 def bare_host(host: str) -> str:
     """Return an address without zone; an IPv4 address mapped into IPv6 becomes plain IPv4 again.
 

@@ -90,9 +90,7 @@ class TrustFile:
             TrustFileError: damaged, edited, unreadable, or removed while we use it.
         """
         with self._translated():
-            marks = self._look()
-            if marks is None or marks != self._marks:
-                self._load(marks)
+            self._refresh()
             return self._book
 
     def update(self, change: Callable[[TrustBook], TrustBook]) -> TrustBook:
@@ -107,7 +105,7 @@ class TrustFile:
         """
         with self._locked():
             with self._translated():
-                self._load(self._look())
+                self._refresh()
             changed = change(self._book)
             if changed is not self._book:
                 with self._translated():
@@ -140,6 +138,12 @@ class TrustFile:
         except FileNotFoundError:
             return None
         return _Marks(info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+
+    def _refresh(self) -> None:
+        """Read the file, unless it is as it was when it was read last."""
+        marks = self._look()
+        if marks is None or marks != self._marks:
+            self._load(marks)
 
     def _load(self, marks: _Marks | None) -> None:
         if marks is None:
