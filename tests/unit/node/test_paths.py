@@ -13,7 +13,7 @@ from tests.support.nodes import eventually
 from ironmesh.crypto.sodium import CryptoError
 from ironmesh.node.clock import SystemClock
 from ironmesh.node.mesh import paths as module
-from ironmesh.node.mesh.paths import Paths
+from ironmesh.node.mesh.paths import Paths, first_stream
 from ironmesh.observe.counters import Counters
 from ironmesh.types import Message, MessageId, MessagePriority, NodeId
 from ironmesh.wire.native.relaying import Obstacle
@@ -192,3 +192,9 @@ async def test_receipts_that_pile_up_are_dropped(world: World) -> None:
     path.enqueue([receipt() for _ in range(1024)])
     path.enqueue([receipt(), message(1)])
     assert len(path.queue) == 1025
+
+
+def test_a_run_begins_with_a_larger_stream_than_the_run_before_can_have_reached() -> None:
+    start = 1_795_600_000.0
+    assert first_stream(start + 1.0) >= first_stream(start) + 16
+    assert first_stream(0.0) == 1, "a clock that was never set"

@@ -40,8 +40,23 @@ MAX_PAUSE_S: Final = 30.0
 """Between two times that we start over, while nothing is confirmed."""
 DISTRUST_S: Final = 1.5
 """Between two changes of the way because receipts seem to get lost."""
+STREAM_EPOCH_S: Final = 1_764_028_800
+"""2025-11-25; stream numbers have 32 bits, and are used up in 2034."""
+STREAMS_PER_S: Final = 16
 MAX_WRITERS: Final = 4096
 """Destinations whose last stream is remembered."""
+
+
+def first_stream(wall: float) -> int:
+    """Return the number of the first stream of a run, larger than all of the run before.
+
+    A stream that came twice with other parcels would be read as one. So streams are numbered by
+    sixteenths of a second: no run starts over as often as that.
+
+    Args:
+        wall: seconds since 1970.
+    """
+    return max(1, int((wall - STREAM_EPOCH_S) * STREAMS_PER_S))
 
 
 class Sender(Protocol):
@@ -156,7 +171,7 @@ class Paths:
     """All paths of a node.
 
     Args:
-        stream: larger than in any run before: the clock in seconds.
+        stream: larger than in any run before; see `first_stream`.
         written: is told what was put on its way.
         way_changed: is told that another way, or none, leads to a destination.
         is_sending: tells whether anything waits for a destination, or goes by a way to it; whoever

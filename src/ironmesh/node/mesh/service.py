@@ -25,7 +25,7 @@ from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.mesh.arrivals import Arrivals, Reader
 from ironmesh.node.mesh.neighbours import mesh_message
-from ironmesh.node.mesh.paths import Path, Paths
+from ironmesh.node.mesh.paths import Path, Paths, first_stream
 from ironmesh.node.mesh.records import Records
 from ironmesh.node.mesh.relay import Parcel, Relay
 from ironmesh.node.mesh.revocations import Bar, Revocations
@@ -158,7 +158,7 @@ class Mesh:
             identity,
             guide=self,
             sender=self._relay,
-            stream=int(clock.now().wall),
+            stream=first_stream(clock.now().wall),
             clock=clock,
             random=random,
             counters=counters,

@@ -45,7 +45,7 @@ class ParcelWriter:
     """Puts messages for one destination into parcels.
 
     Args:
-        stream: larger than any before: the own clock in seconds, when the node started.
+        stream: larger than any before: from the own clock, when the node started.
     """
 
     def __init__(self, own_id: NodeId, destination: NodeId, stream: int) -> None:
