@@ -114,7 +114,7 @@ class Pulls:
             return ()
         self._idle.pop(wanted, None)
         self._answered(each)
-        return each.waiters
+        return sorted(each.waiters)
 
     def timer(self, now: float) -> list[Pull]:
         """Ask others for what was not answered in time."""

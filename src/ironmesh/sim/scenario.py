@@ -44,8 +44,10 @@ class Scenario:
     """Delay of the slowest link; that of each is between 1 ms and this, at random."""
     failing: float = 0.1
     """Share of nodes that stop at once, 0 to 1."""
+    settle_s: float = 600.0
+    """Virtual seconds in which a mesh that has started comes to rest."""
     rest_s: float = 600.0
-    """Virtual seconds before and while the traffic of a mesh at rest is counted, each."""
+    """Virtual seconds in which the traffic of a mesh at rest is counted."""
     seed: int = 1
 
 
@@ -108,7 +110,7 @@ class Run:
         yield "starting"
         self.converged_s = yield from self._until_routed(0.0, "starting")
         self.start_bytes = self._sent()
-        yield from self._pass(scenario.rest_s, "settling")
+        yield from self._pass(scenario.settle_s, "settling")
         before = [node.sent_bytes for node in self.mesh.nodes]
         probes = Probes(self.mesh)
         probes.spread(PROBES, scenario.rest_s)
