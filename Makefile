@@ -12,6 +12,8 @@ PROJECT := .venv/.project-$(call sum,pyproject.toml)
 DEV := .venv/.dev-$(call sum,$(LOCKS))
 FUZZ := .venv/.fuzz-$(call sum,requirements-fuzz.lock)
 PUBLISHED := .venv-published/.ready-$(call sum,tests/interop/requirements-published.lock)
+# As users get it: what the development tools bring along would be measured with it.
+BENCH := .venv-bench/.ready-$(call sum,$(LOCKS) pyproject.toml)
 
 MATRIX := 3.11 3.12 3.13
 FUZZ_SECONDS ?= 5
@@ -58,8 +60,8 @@ docs: $(PROJECT) ## Run the examples of the pages and record docs/demo.svg anew
 	@$(PY) scripts/docs_examples.py --write
 	@$(PY) scripts/record_svg.py --output docs/demo.svg --title 'Two agents find each other and talk' 'ironmesh demo'
 
-bench: $(PROJECT) $(PUBLISHED) ## Measure against the published node and write docs/benchmarks.* (ARGS=--quick writes nothing)
-	@$(PY) -m bench --pages docs $(ARGS)
+bench: $(BENCH) $(PUBLISHED) ## Measure against the published node and write docs/benchmarks.* (ARGS=--quick writes nothing)
+	@.venv-bench/bin/python -m bench --pages docs $(ARGS)
 
 mutations: $(DEV) $(PROJECT) ## Take checks out of a copy, one by one, and see the attack tests fail
 	@$(PY) scripts/mutations.py $(ARGS)
@@ -112,6 +114,10 @@ $(DEV): $(RUNTIME)
 
 $(FUZZ): $(DEV)
 	@$(PYTHON) scripts/bootstrap.py .venv requirements-fuzz.lock
+	@touch $@
+
+$(BENCH):
+	@$(PYTHON) scripts/bootstrap.py .venv-bench requirements-build.lock requirements.lock --clear --project
 	@touch $@
 
 $(PUBLISHED):

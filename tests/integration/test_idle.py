@@ -33,6 +33,9 @@ NOT_FOR_AN_IDLE_NODE = (
     "ironmesh.node.mesh.legacy_side",
     "ironmesh.node.mesh.service",
     "ironmesh.node.mesh.tunnel",
+    "ironmesh.trust.published",
+    "ironmesh.wire.legacy.mesh",
+    "ironmesh.wire.native.relaying",
 )
 
 

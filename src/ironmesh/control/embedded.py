@@ -7,12 +7,14 @@ import contextlib
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from typing import Any, Final
 
 from ironmesh.config import NodeConfig
 from ironmesh.control.host import Host
 from ironmesh.errors import NotRunningError
+from ironmesh.node.ahead import load_ahead
 from ironmesh.node.deliveries import Deliveries
 from ironmesh.node.events import MessageReceived
 from ironmesh.node.node import Node
@@ -75,7 +77,7 @@ class EmbeddedNode:
             NotRunningError: somebody stopped it meanwhile.
         """
         try:
-            self.thread.call(self._start())
+            self.thread.call(self._start(), meanwhile=partial(load_ahead, self.node.config))
         except BaseException:
             self.stop()
             raise

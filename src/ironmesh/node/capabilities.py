@@ -13,11 +13,6 @@ from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.observe.counters import Counters
 from ironmesh.types import Message, MessageType, NodeId
-from ironmesh.wire.legacy.mesh import (
-    CapabilityAnnounce,
-    decode_capability_announce,
-    encode_capability_announce,
-)
 
 _log = logging.getLogger("ironmesh.node")
 
@@ -98,6 +93,8 @@ class CapabilityExchange:
 
     def received(self, link: Link, payload: bytes) -> None:
         """A peer announced capabilities."""
+        from ironmesh.wire.legacy.mesh import decode_capability_announce
+
         try:
             announce = decode_capability_announce(payload)
         except RemoteProtocolError as error:
@@ -116,6 +113,8 @@ class CapabilityExchange:
                 self._tell(link)
 
     def _tell(self, link: Link) -> None:
+        from ironmesh.wire.legacy.mesh import CapabilityAnnounce, encode_capability_announce
+
         own = self._registry.local_capabilities()
         if not link.info.is_ours:
             own = [capability for capability in own if not capability.startswith(behind.PREFIX)]

@@ -75,8 +75,17 @@ class LoopThread:
         work.close()
         raise _stopped()
 
-    def call(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+    def call(
+        self,
+        work: Coroutine[Any, Any, T],
+        timeout: float | None = None,
+        *,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> T:
         """Run `work` on the loop and wait for its result, from another thread.
+
+        Args:
+            meanwhile: called in this thread before it waits.
 
         Raises:
             TimeoutError: no result in time; `work` was cancelled.
@@ -84,6 +93,8 @@ class LoopThread:
         """
         future = self.submit(work)
         try:
+            if meanwhile is not None:
+                meanwhile()
             return future.result(timeout)
         except concurrent.futures.CancelledError as error:
             raise _stopped() from error

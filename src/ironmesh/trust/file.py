@@ -26,7 +26,6 @@ from ironmesh.crypto import sodium
 from ironmesh.errors import FileRefusedError, TrustFileError
 from ironmesh.trust.book import TrustBook
 from ironmesh.trust.pins import Pin, Revocation
-from ironmesh.trust.published import read_published
 from ironmesh.types import Secret
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
@@ -187,6 +186,8 @@ class TrustFile:
         return book
 
     def _parse_published(self, data: bytes) -> TrustBook:
+        from ironmesh.trust.published import read_published
+
         copy = self._copy_path
         if self._is_ours or (copy.exists() and data != files.read_bounded(copy, MAX_FILE_BYTES)):
             raise self._damaged("a file of the published package stands where ours was")

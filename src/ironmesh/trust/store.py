@@ -15,7 +15,6 @@ from ironmesh.session.interface import PeerClaim
 from ironmesh.trust.book import TrustBook, Verdict, admitted_pin
 from ironmesh.trust.file import MAX_FILE_BYTES, TrustFile
 from ironmesh.trust.pins import Pin, Revocation, TrustState
-from ironmesh.trust.published import read_published
 from ironmesh.types import Instant, NodeId, Secret
 
 FLUSH_S: Final = 60.0
@@ -223,6 +222,8 @@ class TrustStore:
         Raises:
             TrustFileError: that file is damaged, was edited, or belongs to another identity.
         """
+        from ironmesh.trust.published import read_published
+
         try:
             published = read_published(read_bounded(path, MAX_FILE_BYTES), self._seed)
         except FileRefusedError as error:
