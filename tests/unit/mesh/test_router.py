@@ -128,14 +128,41 @@ def bench() -> Bench:
     return made
 
 
-def test_a_new_neighbour_hears_of_us_within_50_ms() -> None:
+def test_a_new_neighbour_hears_of_us_at_once() -> None:
     bench = Bench()
     bench.announce(beacon("me"))
     bench.up(ANN)
-    bench.wait(0.05)
     [told] = bench.told(ANN)
     assert told.routes == (RouteEntry(ME, 1, 0, 0),)
     assert told.beacons == (beacon("me"),)
+
+
+def test_a_new_neighbour_hears_at_once_of_those_who_were_there_before(bench: Bench) -> None:
+    bench.tells(ANN, "far", 1, 100)
+    new = node("new")
+    bench.up(new)
+    [told] = bench.told(new)
+    assert {each.origin for each in told.routes} == {ME, FAR}
+    bench.wait(5)
+    assert bench.told(new) == [], "and is not told it again"
+
+
+def test_what_changes_right_after_a_link_began_is_told_within_50_ms(bench: Bench) -> None:
+    new = node("new")
+    bench.up(new)
+    bench.told(new)
+    bench.tells(ANN, "far", 1, 100)
+    bench.wait(0.05)
+    assert [each.origin for told in bench.told(new) for each in told.routes] == [FAR]
+
+
+def test_a_neighbour_whose_session_is_new_hears_everything_again(bench: Bench) -> None:
+    bench.tells(ANN, "far", 1, 100)
+    bench.wait(2)
+    bench.told(BOB)
+    bench.up(BOB)
+    bench.wait(0.05)
+    assert {each.origin for told in bench.told(BOB) for each in told.routes} == {ME, FAR}
 
 
 def test_the_nearest_way_is_chosen_and_the_others_are_kept(bench: Bench) -> None:

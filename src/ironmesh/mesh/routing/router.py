@@ -76,7 +76,8 @@ class Router:
 
     def link_up(self, peer: NodeId, link: LinkCost, now: float) -> list[RouterAction]:
         """A session with a neighbour began; of an older one nothing counts any more."""
-        if peer in self._core.neighbours:
+        is_again = peer in self._core.neighbours
+        if is_again:
             self._link_lost(self._core.neighbours[peer])
         core = self._core
         interval_s = core.limits.radio_interval_s if link.is_radio else core.limits.interval_s
@@ -87,7 +88,10 @@ class Router:
             neighbour.normal.alone = dict.fromkeys(core.table.values())
         if core.own is not None:
             neighbour.normal.alone[core.own] = None
-        core.is_normal = True
+        if is_again:  # what the older session led to is not settled yet
+            core.is_normal = True
+        else:  # then it goes with the first record of the session, and needs none of its own
+            core.out += neighbour.tell(neighbour.normal.take())
         self._agreement.begin(neighbour, now)
         self._sweep_at = min(self._sweep_at, now + _SWEEP_S)
         return self._done(now)
