@@ -11,6 +11,8 @@ from typing import Self
 
 DESCRIPTORS = Path("/proc/self/fd")
 """Linux shows here what is open; elsewhere only tasks and threads are counted."""
+WRITING_S = 10.0
+"""How long a node that goes on may take to replace one of its files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +25,12 @@ class Leftovers:
 
     @classmethod
     async def now(cls) -> Self:
-        """Count, once what was scheduled already has run."""
+        """Count, once what was scheduled has run and what is being written is written."""
         for _ in range(3):
             await asyncio.sleep(0)
+        async with asyncio.timeout(WRITING_S):
+            while any(name.endswith(".tmp") for name in _open_files()):
+                await asyncio.sleep(0.01)
         return cls(len(asyncio.all_tasks()), threading.active_count(), tuple(_open_files()))
 
 
