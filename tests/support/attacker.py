@@ -86,6 +86,8 @@ class Peer:
 
     def __init__(self, socket: client.ClientConnection | server.ServerConnection) -> None:
         self.socket = socket
+        self.greeting: list[Message] = []
+        """What the node said together with READY."""
 
     async def say(self, *units: Unit) -> None:
         """Send units as they are."""
@@ -108,7 +110,10 @@ class Peer:
                 return words, self.socket.close_code
 
     async def join(self, own: NativeSettings, *, resume: NodeId | None = None) -> NativeChannel:
-        """Go through the whole handshake as the one who dialled, and hear READY."""
+        """Go through the whole handshake as the one who dialled, and hear READY.
+
+        What the node said in the same record is in `greeting`.
+        """
         machine = InitiatorHandshake(own, NEGOTIATED, resume=resume)
         await self.say(*machine.start(CLOCK.now()))
         while machine.claim is None:
@@ -116,7 +121,7 @@ class Peer:
         established = machine.accept(CLOCK.now())
         await self.say(*established.units)
         assert isinstance(established.channel, NativeChannel)
-        established.channel.open(await self.hear(), CLOCK.now())
+        self.greeting = established.channel.open(await self.hear(), CLOCK.now()).messages
         return established.channel
 
 

@@ -116,13 +116,14 @@ class Liar:
         for beacon in list(self.beacons.values()) if self.is_telling else ():
             await self.announce(node_id, beacon)
         with suppress(ConnectionClosed, TimeoutError):
+            messages = peer.greeting
             while True:
-                unit = await peer.socket.recv()
-                for message in channel.open(unit, CLOCK.now()).messages:
+                for message in messages:
                     self.heard.append(message)
                     await self._take(node_id, message)
                 if channel.wants_write:
                     await peer.say(*channel.seal([], CLOCK.now()))
+                messages = channel.open(await peer.socket.recv(), CLOCK.now()).messages
 
     async def _take(self, node_id: NodeId, message: Message) -> None:
         match message.type:
