@@ -8,7 +8,7 @@ import pytest
 
 from ironmesh.sim.scenario import Run, Scenario
 
-REPAIR_S = 60.0
+REPAIR_S = 30.0
 REST_BYTES_PER_S = 100.0
 
 

@@ -27,6 +27,8 @@ PATIENCE_S: Final = 120.0
 """How long a mesh may take to start, or to be repaired."""
 STEP_S: Final = 0.5
 PROBES: Final = 400
+UNDER_WAY_S: Final = 5.0
+"""What is sent so shortly before an end might still be under way, and is not sent."""
 _WATCHED: Final = 12
 _FULL_WATCH: Final = 60
 
@@ -113,7 +115,7 @@ class Run:
         yield from self._pass(scenario.settle_s, "settling")
         before = [node.sent_bytes for node in self.mesh.nodes]
         probes = Probes(self.mesh)
-        probes.spread(PROBES, scenario.rest_s)
+        probes.spread(PROBES, scenario.rest_s - min(UNDER_WAY_S, scenario.rest_s / 2))
         self._spread_news(scenario.rest_s)
         yield from self._pass(scenario.rest_s, "resting")
         sent = [node.sent_bytes - old for node, old in zip(self.mesh.nodes, before, strict=True)]
