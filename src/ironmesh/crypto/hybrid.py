@@ -167,7 +167,7 @@ def seal(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes
     return ChaCha20Poly1305(key).encrypt(nonce, plaintext, associated)
 
 
-def open_sealed(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> bytes:
+def open_sealed(key: bytes, nonce: bytes, sealed: bytes | memoryview, associated: bytes) -> bytes:
     """Open what `seal` made.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Final
 
 from ironmesh.errors import RemoteProtocolError
 from ironmesh.session.interface import Piece
-from ironmesh.session.native.limits import MAX_PAYLOAD_BYTES, PACK_BYTES
+from ironmesh.session.native.limits import CHUNK_BYTES, MAX_PAYLOAD_BYTES
 from ironmesh.types import Message, NodeId, Refusal
 from ironmesh.wire.native.messages import (
     FLAG_FIRST,
@@ -45,7 +45,7 @@ def split(piece: Piece, capacity: int) -> Iterator[tuple[bytes, memoryview]]:
         if not at:
             flags |= FLAG_FIRST
             first = varint(len(payload)) + head
-        room = min(PACK_BYTES, capacity - CHUNK_HEAD_BYTES - len(first))
+        room = min(CHUNK_BYTES, capacity - CHUNK_HEAD_BYTES - len(first))
         data = payload[at : min(at + room, end)]
         prefix = bytes((ControlType.CHUNK, flags)) + varint(len(first) + len(data)) + first
         yield prefix, data

@@ -7,7 +7,9 @@ from typing import Final
 PACK_MESSAGES: Final = 256
 """Messages that are written together in one record, at most."""
 PACK_BYTES: Final = 64 * 1024
-"""A record is closed before it exceeds this, unless one message does; also the size of chunks."""
+"""A record is closed before it exceeds this, unless one message does."""
+CHUNK_BYTES: Final = 128 * 1024
+"""The data of one chunk at most: what is urgent waits for no more, and each costs a signature."""
 MAX_PAYLOAD_BYTES: Final = 16 * 1024 * 1024
 
 PING_INTERVAL_S: Final = 30.0

@@ -7,7 +7,7 @@ from typing import Final
 
 from ironmesh.session.interface import Piece
 from ironmesh.session.native.chunks import CHUNK_HEAD_BYTES, split
-from ironmesh.session.native.limits import PACK_BYTES, PACK_MESSAGES
+from ironmesh.session.native.limits import CHUNK_BYTES, PACK_BYTES, PACK_MESSAGES
 from ironmesh.session.native.sealing import RecordWriter
 from ironmesh.types import MeshType, Message, Secret, Unit
 from ironmesh.wire.native.messages import MAX_VARINT_BYTES, encode_prefix
@@ -91,4 +91,4 @@ def piece_bytes(max_bytes: int) -> int:
 
     One that needs more, since its type has a long name, is divided once more when it is packed.
     """
-    return min(PACK_BYTES, max_bytes - OVERHEAD_BYTES - _USUAL_HEAD_BYTES)
+    return min(CHUNK_BYTES, max_bytes - OVERHEAD_BYTES - _USUAL_HEAD_BYTES)

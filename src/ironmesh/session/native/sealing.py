@@ -132,7 +132,8 @@ class RecordReader:
         clear = record[:HEADER_BYTES]
         nonce = _NONCE_START + clear[_COUNTER_AT:]
         try:
-            opened = hybrid.open_sealed(self._chain.take(), nonce, record[HEADER_BYTES:], clear)
+            sealed = memoryview(record)[HEADER_BYTES:]
+            opened = hybrid.open_sealed(self._chain.take(), nonce, sealed, clear)
         except CryptoError as error:
             raise RemoteProtocolError(
                 Refusal.UNDECRYPTABLE, "a record that does not open"

@@ -86,7 +86,7 @@ def test_a_ping_and_its_answer_cost_29_bytes_each() -> None:
 def test_the_link_tells_what_it_can_do() -> None:
     link = pair()[0].link
     assert (link.wire, link.is_ours, link.peer) == (WireKind.NATIVE, True, BOB.node_id)
-    assert (link.max_payload_bytes, link.piece_bytes) == (16 * 1024 * 1024, 64 * 1024)
+    assert (link.max_payload_bytes, link.piece_bytes) == (16 * 1024 * 1024, 128 * 1024)
 
 
 @pytest.mark.parametrize(
