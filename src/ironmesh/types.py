@@ -5,7 +5,6 @@ This module sits below everything else and imports nothing of the project.
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Callable
 from enum import StrEnum
@@ -251,6 +250,9 @@ class Secret:
         return self._value
 
     def __eq__(self, other: object) -> bool:
+        """Compare in constant time."""
+        import hmac  # hardly ever needed, and OpenSSL's hashes come with it
+
         return isinstance(other, Secret) and hmac.compare_digest(self._value, other._value)
 
     def __hash__(self) -> int:

@@ -20,10 +20,14 @@ print(json.dumps(loaded))
 """
 
 NOT_FOR_AN_IDLE_NODE = (
-    "dataclasses",
+    "_hashlib",
     "cryptography",
+    "dataclasses",
+    "hmac",
+    "unicodedata",
     "websockets",
     "zeroconf",
+    "ironmesh.audit.verify",
     "ironmesh.control.messages",
     "ironmesh.control.protocol",
     "ironmesh.session.native.channel",

@@ -9,7 +9,6 @@ that says what was found.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -17,13 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from msgspec.structs import replace
-
 from ironmesh import files
 from ironmesh.audit.chain import (
     MAX_LINE_BYTES,
     START,
-    ChainReport,
     Detail,
     Mark,
     Record,
@@ -34,10 +30,10 @@ from ironmesh.audit.chain import (
     open_line,
     seal,
     seal_head,
-    verify,
 )
 from ironmesh.audit.events import AuditEvent
 from ironmesh.audit.limit import EventLimiter
+from ironmesh.crypto import sodium
 from ironmesh.errors import AuditError, FileRefusedError
 from ironmesh.types import Instant, Secret
 
@@ -133,7 +129,7 @@ class AuditLog:
     @contextlib.contextmanager
     def _writing(self, now: Instant) -> Iterator[int]:
         """Hold the log, at its end; yield its handle."""
-        with _translated(self._path), files.exclusive(_lock_path(self._path)):
+        with translated(self._path), files.exclusive(lock_path(self._path)):
             handle = self._catch_up(now)
             yield handle
             if now.mono >= self._synced_at + SYNC_S:
@@ -155,7 +151,7 @@ class AuditLog:
 
     def _resume(self, handle: int, size: int, now: Instant) -> None:
         last, end = _last_record(handle, size, self._key)
-        head = _read_head(self._path, self._key)
+        head = read_head(self._path, self._key)
         newest = max(head or START, self._mark, key=lambda mark: mark.seq)
         skipped = _Skipped.read(handle, end, size)
         reason = _restart_reason(last, newest, skipped, has_head=head is not None)
@@ -200,29 +196,6 @@ class AuditLog:
         self._handle, self._end = None, _UNKNOWN
 
 
-def verify_file(path: Path, data_key: Secret) -> ChainReport:
-    """Check a log from its first record to its last, while others may append to it.
-
-    Args:
-        path: the log; its head file stands beside it.
-        data_key: the node's data key, 32 bytes.
-
-    Raises:
-        AuditError: there is no log, or it cannot be read.
-    """
-    key, lock = audit_key(data_key), _lock_path(path)
-    with _translated(path):
-        with files.exclusive(lock) if lock.exists() else contextlib.nullcontext():
-            size = path.stat().st_size
-            head = _read_head(path, key)
-        report = verify(_lines(path, size), key, head)
-    if report.ok and head is None:
-        bad = report.count + 1
-        why = "the head file is missing or damaged, so the end may be cut off"
-        return replace(report, ok=False, first_bad=bad, why=why)
-    return report
-
-
 # --- Reading --------------------------------------------------------------------------------------
 
 
@@ -234,21 +207,28 @@ class _Skipped:
         self.lines = 0
         self.is_ended = True
         """Its last byte is a line feed; also if there is nothing."""
-        self.sha256 = ""
+        self.sha256 = sodium.sha256(b"").hex()
 
     @classmethod
     def read(cls, handle: int, start: int, end: int) -> _Skipped:
-        skipped, digest = cls(), hashlib.sha256()
+        skipped = cls()
+        if start < end:
+            skipped._read(handle, start, end)
+        return skipped
+
+    def _read(self, handle: int, start: int, end: int) -> None:
+        from hashlib import sha256  # OpenSSL's: hardly ever needed
+
+        digest = sha256()
         while start < end and (part := os.pread(handle, min(end - start, 1 << 20), start)):
             digest.update(part)
             start += len(part)
-            skipped.size_bytes += len(part)
-            skipped.lines += part.count(b"\n")
-            skipped.is_ended = part.endswith(b"\n")
-        if not skipped.is_ended:
+            self.size_bytes += len(part)
+            self.lines += part.count(b"\n")
+            self.is_ended = part.endswith(b"\n")
+        if not self.is_ended:
             digest.update(b"\n")
-        skipped.sha256 = digest.hexdigest()
-        return skipped
+        self.sha256 = digest.hexdigest()
 
 
 def _restart_reason(
@@ -289,14 +269,8 @@ def _last_record_of_all(handle: int, size: int, key: Secret) -> tuple[Mark, int]
     return found
 
 
-def _lines(path: Path, size: int) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while size > 0 and (line := file.readline(min(size, MAX_LINE_BYTES))):
-            size -= len(line)
-            yield line
-
-
-def _read_head(path: Path, key: Secret) -> Mark | None:
+def read_head(path: Path, key: Secret) -> Mark | None:
+    """Return the place that the head file of a log names; None unless it is as it was written."""
     try:
         return open_head(files.read_bounded(_head_path(path), _HEAD_BYTES), key)
     except (FileNotFoundError, FileRefusedError):
@@ -307,7 +281,8 @@ def _head_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.head")
 
 
-def _lock_path(path: Path) -> Path:
+def lock_path(path: Path) -> Path:
+    """Return the file that a writer of a log holds."""
     return path.with_name(f"{path.name}.lock")
 
 
@@ -319,7 +294,8 @@ def _is_same_file(handle: int, path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
+    """Raise `AuditError` for what goes wrong with a log and the files beside it."""
     try:
         yield
     except FileRefusedError as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Final
 
+from ironmesh.crypto import sodium
 from ironmesh.errors import ConfigError
 
 MAX_SOCKET_PATH_BYTES: Final = 100
@@ -26,7 +26,7 @@ def socket_path(node_dir: Path) -> Path:
     beside = Path(os.path.abspath(node_dir)) / SOCKET_NAME  # noqa: PTH100 - links stay as named
     if _fits(beside):
         return beside
-    digest = hashlib.sha256(os.fsencode(beside)).hexdigest()[:24]
+    digest = sodium.sha256(os.fsencode(beside)).hex()[:24]
     for folder in _runtime_dirs():
         if _fits(folder / f"{digest}.sock"):
             return folder / f"{digest}.sock"

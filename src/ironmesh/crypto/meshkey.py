@@ -6,8 +6,6 @@ lies sealed beside the node's keys, in a box that only the same passphrase and m
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
 from typing import Final
 
 from ironmesh.config import KdfCost
@@ -76,7 +74,7 @@ def _box_key(data_key: Secret, passphrase: Secret, mesh_name: str) -> bytes:
     key = sodium.derive(data_key.reveal(), _BOX_LABEL)
     name = _nfc(mesh_name)
     said = len(name).to_bytes(4, "big") + name + _normal(passphrase)
-    return hashlib.blake2b(said, digest_size=sodium.KEY_BYTES, key=key).digest()
+    return sodium.blake2b(said, size_bytes=sodium.KEY_BYTES, key=key)
 
 
 def _normal(passphrase: Secret) -> bytes:
@@ -88,4 +86,8 @@ def _normal(passphrase: Secret) -> bytes:
 
 
 def _nfc(text: str) -> bytes:
-    return unicodedata.normalize("NFC", text).encode()
+    if text.isascii():
+        return text.encode()
+    from unicodedata import normalize  # a megabyte of tables
+
+    return normalize("NFC", text).encode()

@@ -1,13 +1,13 @@
 """The one thin layer over libsodium: every primitive of the 0.8 wire and of the key file.
 
+Hashes are libsodium's as well: a node without peers would load those of OpenSSL for nothing else.
+
 All keys, nonces and signatures are plain `bytes` of the length that the name states; lengths are
 checked by libsodium's binding. A failed check raises `CryptoError` and says nothing of the reason.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from typing import Final
 
 from nacl import bindings
@@ -27,6 +27,11 @@ BOX_TAG_BYTES: Final = 16
 SALT_BYTES: Final = 16
 SEAL_OVERHEAD_BYTES: Final = 48
 
+_BLOCK_BYTES: Final = 64
+"""Of SHA-256."""
+_INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
+
 _FAILURES: Final = (_NaclCryptoError, _NaclRuntimeError, _NaclTypeError, _NaclValueError)
 
 
@@ -38,22 +43,28 @@ class CryptoError(IronMeshError):
 
 def same(left: bytes, right: bytes) -> bool:
     """Compare two secrets in constant time."""
-    return hmac.compare_digest(left, right)
+    return bindings.sodium_memcmp(left, right)
 
 
 def sha256(data: bytes) -> bytes:
     """SHA-256, 32 bytes."""
-    return hashlib.sha256(data).digest()
+    return bindings.crypto_hash_sha256(data)
 
 
 def hmac_sha256(key: bytes, data: bytes) -> bytes:
     """HMAC-SHA256, 32 bytes (RFC 2104)."""
-    return hmac.digest(key, data, "sha256")
+    block = (sha256(key) if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
+    return sha256(block.translate(_OUTER) + sha256(block.translate(_INNER) + data))
+
+
+def blake2b(data: bytes, *, size_bytes: int, key: bytes = b"") -> bytes:
+    """BLAKE2b of `size_bytes`, keyed unless `key` (up to 64 bytes) is empty (RFC 7693)."""
+    return bindings.crypto_generichash_blake2b_salt_personal(data, size_bytes, key)
 
 
 def derive(key: bytes, label: str) -> bytes:
     """Derive a 32-byte key for one purpose from a 32-byte key: keyed BLAKE2b-256 of the label."""
-    return hashlib.blake2b(label.encode(), digest_size=32, key=key).digest()
+    return blake2b(label.encode(), size_bytes=KEY_BYTES, key=key)
 
 
 # --- Ed25519 (RFC 8032) ---------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from typing import Final
 
 from zeroconf import IPVersion, ServiceStateChange, Zeroconf
@@ -71,7 +71,7 @@ class Watch:
             port=self._service.port,
             properties=self._service.txt(),
             # A name of its own: the machine's mDNS responder may own `<name>.local.`.
-            server=f"ironmesh-{secrets.token_hex(6)}.local.",
+            server=f"ironmesh-{os.urandom(6).hex()}.local.",
             parsed_addresses=[a.partition("%")[0] for a in self._surroundings.announced],
         )
         await (await zeroconf.async_register_service(info, cooperating_responders=True))

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ironmesh.audit.log import verify_file
+from ironmesh.audit.verify import verify_file
 from ironmesh.config import LegacyMode, NodeConfig
 from ironmesh.crypto.identity import Identity
 from ironmesh.crypto.keyfile import OpenedKeys

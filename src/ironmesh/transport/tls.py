@@ -7,11 +7,11 @@ takes any certificate, and remembers its fingerprint together with the identity 
 from __future__ import annotations
 
 import functools
-import hashlib
 import ssl
 from pathlib import Path
 from typing import Final
 
+from ironmesh.crypto import sodium
 from ironmesh.errors import ConfigError
 
 CERTIFICATE_COMMON_NAME: Final = "self-signed"
@@ -63,7 +63,7 @@ def client_context() -> ssl.SSLContext:
 
 def fingerprint(cert_der: bytes) -> bytes:
     """Return SHA-256 (32 bytes) of a certificate in DER."""
-    return hashlib.sha256(cert_der).digest()
+    return sodium.sha256(cert_der)
 
 
 def make_self_signed() -> tuple[bytes, bytes]:

@@ -10,7 +10,6 @@ left to the fingerprint.
 from __future__ import annotations
 
 import functools
-import unicodedata
 from typing import Final
 
 MAX_NAME_CHARS: Final = 256
@@ -33,15 +32,20 @@ def name_key(name: str) -> str:
 
     Source: Unicode 15, section 3.13, after the pattern of NFKC_Casefold.
     """
-    if name.isascii() and name.isalnum():
-        return name.lower()
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
-    shown = "".join(filter(_shows, folded))
-    return unicodedata.normalize("NFC", " ".join(shown.split()))
+    if name.isascii() and name.isprintable():
+        return " ".join(name.lower().split())
+    return _folded(name)
 
 
-def _shows(character: str) -> bool:
-    if character.isspace():
-        return True
-    is_unseen = unicodedata.category(character) in _UNSEEN_CATEGORIES
-    return not is_unseen and character not in _UNSEEN_MARKS
+def _folded(name: str) -> str:
+    from unicodedata import category, normalize  # a megabyte of tables, which few names need
+
+    def shows(character: str) -> bool:
+        if character.isspace():
+            return True
+        is_unseen = category(character) in _UNSEEN_CATEGORIES
+        return not is_unseen and character not in _UNSEEN_MARKS
+
+    folded = normalize("NFKD", normalize("NFKD", name).casefold())
+    shown = "".join(filter(shows, folded))
+    return normalize("NFC", " ".join(shown.split()))

@@ -21,9 +21,9 @@ from ironmesh.audit.chain import (
     open_line,
     seal,
     seal_head,
-    verify,
 )
 from ironmesh.audit.events import AuditEvent
+from ironmesh.audit.verify import verify
 from ironmesh.types import Secret
 
 KEY = audit_key(Secret(bytes(range(32))))

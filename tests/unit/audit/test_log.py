@@ -13,7 +13,8 @@ from tests.support.trust import DATA_KEY, at
 
 from ironmesh.audit.events import AuditEvent
 from ironmesh.audit.limit import EventLimiter
-from ironmesh.audit.log import SYNC_S, AuditLog, verify_file
+from ironmesh.audit.log import SYNC_S, AuditLog
+from ironmesh.audit.verify import verify_file
 from ironmesh.errors import AuditError
 from ironmesh.types import Secret
 

@@ -4,7 +4,7 @@ import os
 import msgspec
 import pytest
 
-from ironmesh.audit.log import verify_file
+from ironmesh.audit.verify import verify_file
 from ironmesh.config import MINIMAL_KDF, NodeConfig
 from ironmesh.control.offline import OfflineTrust
 from ironmesh.control.views import decode_key

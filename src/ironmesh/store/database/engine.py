@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 import sqlite3
 import struct
 from collections.abc import Sequence
@@ -160,7 +160,7 @@ def _start_opening(connection: sqlite3.Connection, data_key: Secret) -> Sealer:
     """Check the data key, and make the key of this opening."""
     salts = read_salts(connection)
     _check_key(connection, Opener(data_key, salts))
-    number, salt = max(salts, default=0) + 1, secrets.token_bytes(SALT_BYTES)
+    number, salt = max(salts, default=0) + 1, os.urandom(SALT_BYTES)
     sealer = Sealer(data_key, {**salts, number: salt}, number)
     with _transaction(connection):
         connection.execute("INSERT INTO opening (no, salt) VALUES (?, ?)", (number, salt))

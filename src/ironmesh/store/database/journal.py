@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
-import secrets
 import struct
 import threading
 import zlib
@@ -22,6 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ironmesh.crypto import sodium
 from ironmesh.errors import FileRefusedError, StoreError, StoreFullError
 from ironmesh.files import PRIVATE_FILE, open_for_append, read_bounded, write_private
 
@@ -61,7 +60,7 @@ class Journal:
 
     def __init__(self, path: Path, boot_id: bytes) -> None:
         self._path = path
-        self._boot = boot_id and hashlib.blake2b(boot_id, digest_size=_BOOT_BYTES).digest()
+        self._boot = boot_id and sodium.blake2b(boot_id, size_bytes=_BOOT_BYTES)
         self._lock = threading.Lock()
         self._handle: int | None = None
         self._size = 0
@@ -167,7 +166,7 @@ class Journal:
             _record(_ENDED if is_ended else _BEGAN, sequence)
             for sequence, is_ended in self._open.items()
         )
-        temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(8)}.tmp")
+        temporary = self._path.with_name(f".{self._path.name}.{os.urandom(8).hex()}.tmp")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
         # No room for a smaller file is no reason to stop: the longer one goes on.
         with contextlib.suppress(OSError):

@@ -12,7 +12,6 @@ to another row does not open.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import struct
 from collections.abc import Mapping
@@ -55,7 +54,7 @@ class Opener:
         if len(self._pseudonyms) >= MAX_PSEUDONYMS:
             self._pseudonyms.clear()
         data = kind + b"\0" + name
-        made = hashlib.blake2b(data, digest_size=PSEUDONYM_BYTES, key=self._names.reveal()).digest()
+        made = sodium.blake2b(data, size_bytes=PSEUDONYM_BYTES, key=self._names.reveal())
         self._pseudonyms[kind, name] = made
         return made
 
