@@ -66,8 +66,12 @@ def write_private(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written; `path` is as it was.
     """
-    with _temporary(path, data) as temporary:
+    temporary = _write_beside(path, data)
+    try:
         temporary.replace(path)
+    except BaseException:
+        temporary.unlink()
+        raise
     _sync_dir(path.parent)
 
 
@@ -78,8 +82,11 @@ def create_private(path: Path, data: bytes) -> None:
         FileExistsError: `path` exists (also as a dangling symbolic link); it is untouched.
         OSError: it cannot be written.
     """
-    with _temporary(path, data) as temporary:
+    temporary = _write_beside(path, data)
+    try:
         os.link(temporary, path, follow_symlinks=False)
+    finally:
+        temporary.unlink()
     _sync_dir(path.parent)
 
 
@@ -209,19 +216,27 @@ def _check_owner(path: Path, info: os.stat_result) -> None:
         raise FileRefusedError(f"{path} belongs to another user", "use a folder of your own")
 
 
-@contextlib.contextmanager
-def _temporary(path: Path, data: bytes) -> Iterator[Path]:
-    """A file beside `path` that holds `data`, on disk; removed at the end unless it was moved."""
+def _write_beside(path: Path, data: bytes) -> Path:
+    """Bring `data` to disk in a new file beside `path`; return where."""
     temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _CLOEXEC
+    handle = os.open(temporary, flags, PRIVATE_FILE)
     try:
-        with os.fdopen(os.open(temporary, flags, PRIVATE_FILE), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            _write_all(handle, data)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except BaseException:
+        temporary.unlink()
+        raise
+    return temporary
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    missing = memoryview(data)
+    while missing:
+        missing = missing[os.write(handle, missing) :]
 
 
 def _sync_dir(path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.certificates import make_certificate
-from tests.support.nodes import Live, Nodes
+from tests.support.nodes import LEGACY, Live, Nodes
 from tests.support.proxy import fault_proxy
 
 from ironmesh.errors import ConnectError, DeliveryError, MessageTooLargeError, UnknownPeerError
@@ -63,6 +63,28 @@ async def test_with_the_flag_a_dialler_falls_back_to_plain_and_remembers(
         await alice.seen.wait(PeerOffline)
         await alice.seen.wait(PeerOnline, count=2)
         assert proxy.accepted == 3, "what worked last is tried first"
+
+
+async def test_what_worked_is_tried_first_at_an_address_that_is_new(nodes: Nodes) -> None:
+    alice = await nodes.start("alice", allow_plaintext=True)
+    for name, accepted in (("bob", 2), ("carol", 1)):
+        peer = await nodes.start(name, allow_plaintext=True)
+        async with fault_proxy(*peer.endpoint) as proxy:
+            await alice.node.connect("127.0.0.1", proxy.port)
+            assert proxy.accepted == accepted
+    dave = await nodes.start("dave")
+    await alice.dial(dave)
+    assert alice.link(dave).connection_info.is_encrypted, "TLS where there is nothing else"
+
+
+async def test_where_the_08_wire_is_spoken_tls_is_tried_first_everywhere(nodes: Nodes) -> None:
+    """A listener of that wire may speak both."""
+    alice = await nodes.start("alice", allow_plaintext=True, **LEGACY)
+    for name in ("bob", "carol"):
+        peer = await nodes.start(name, allow_plaintext=True)
+        async with fault_proxy(*peer.endpoint) as proxy:
+            await alice.node.connect("127.0.0.1", proxy.port)
+            assert proxy.accepted == 2, "TLS first, then plain"
 
 
 async def test_with_the_flag_tls_is_used_where_the_peer_offers_it(nodes: Nodes) -> None:

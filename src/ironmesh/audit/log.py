@@ -59,6 +59,7 @@ class AuditLog:
         self, path: Path, data_key: Secret, *, limiter: EventLimiter | None = None
     ) -> None:
         self._path = path
+        self._lock = lock_path(path)
         self._key = audit_key(data_key)
         self._limiter = limiter or EventLimiter()
         self._handle: int | None = None
@@ -129,7 +130,7 @@ class AuditLog:
     @contextlib.contextmanager
     def _writing(self, now: Instant) -> Iterator[int]:
         """Hold the log, at its end; yield its handle."""
-        with translated(self._path), files.exclusive(lock_path(self._path)):
+        with translated(self._path), files.exclusive(self._lock):
             handle = self._catch_up(now)
             yield handle
             if now.mono >= self._synced_at + SYNC_S:

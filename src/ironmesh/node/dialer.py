@@ -44,6 +44,8 @@ class Dialer:
 
     Args:
         allow_plaintext: where TLS fails, dial without it, and remember what worked.
+        may_begin_plain: begin so with addresses that are new, once it worked with another one. Not
+            where listeners may speak both, as those of the 0.8 wire do: TLS would be given away.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Dialer:
         clock: Clock,
         random: Random,
         allow_plaintext: bool,
+        may_begin_plain: bool,
     ) -> None:
         self._transport = transport
         self._sessions = sessions
@@ -68,6 +71,9 @@ class Dialer:
         self._clock = clock
         self._random = random
         self._allow_plaintext = allow_plaintext
+        self._may_begin_plain = may_begin_plain
+        self._begins_with_tls = True
+        """How addresses that are new are dialled first."""
         self._found: dict[str, Target] = {}
         self._by_endpoint: dict[Endpoint, Target] = {}
         self._told: set[str] = set()
@@ -79,7 +85,7 @@ class Dialer:
     def add_address(self, endpoint: Endpoint) -> None:
         """Keep a session with whoever answers at an address that the operator gave."""
         if endpoint not in self._by_endpoint:
-            target = Target(str(endpoint), (endpoint,))
+            target = Target(str(endpoint), (endpoint,), uses_tls=self._begins_with_tls)
             self._by_endpoint[endpoint] = target
             self._start(target)
 
@@ -94,9 +100,8 @@ class Dialer:
             HandshakeError: the handshake failed, or the peer hung up after it.
         """
         known = self._by_endpoint.get(endpoint)
-        target = Target(str(endpoint), (endpoint,))
-        if known is not None:
-            target.uses_tls = known.uses_tls
+        uses_tls = self._begins_with_tls if known is None else known.uses_tls
+        target = Target(str(endpoint), (endpoint,), uses_tls=uses_tls)
         link = await self._dial_once(target)
         known = self._by_endpoint.setdefault(endpoint, target)
         if known is target:
@@ -144,6 +149,7 @@ class Dialer:
                 peer.endpoints,
                 found=peer,
                 key=peer.key,
+                uses_tls=self._begins_with_tls,
                 wait_for_call_s=NATIVE_WAIT_FOR_CALL_S if waits else 0.0,
             )
             self._found[peer.key] = target
@@ -353,6 +359,7 @@ class Dialer:
                 continue
             link = await self._open(target, connection, address)
             target.uses_tls = use_tls
+            self._begins_with_tls = use_tls or not self._may_begin_plain
             return link
         raise error or ConnectError(f"{target.label} cannot be dialled")
 

@@ -43,19 +43,26 @@ async def shake_hands(connection: Connection, machine: Handshake, clock: Clock) 
         HandshakeError: the peer is refused, refused us, or let a deadline pass.
     """
     try:
-        async with asyncio.timeout(HANDSHAKE_LIMIT_S):
-            return await _exchange(connection, machine, clock)
+        async with asyncio.timeout(HANDSHAKE_LIMIT_S) as limit:
+            return await _exchange(connection, machine, clock, limit)
     except TimeoutError as error:
         raise HandshakeError(Refusal.TIMEOUT, "the handshake took too long") from error
     except ConnectionClosed as error:
         raise _hung_up(error, connection.info) from error
 
 
-async def _exchange(connection: Connection, machine: Handshake, clock: Clock) -> PeerClaim:
-    await connection.send(machine.start(clock.now()))
+async def _exchange(
+    connection: Connection, machine: Handshake, clock: Clock, limit: asyncio.Timeout
+) -> PeerClaim:
+    latest = limit.when()
+    assert latest is not None
+    loop = asyncio.get_running_loop()
+    units = machine.start(clock.now())
     while (claim := machine.claim) is None:
-        async with asyncio.timeout(machine.deadline - clock.now().mono):
-            unit = await connection.receive()
+        limit.reschedule(min(latest, loop.time() + machine.deadline - clock.now().mono))
+        if units:
+            await connection.send(units)
+        unit = await connection.receive()
         try:
             units = machine.receive(unit, clock.now())
         except HandshakeError:
@@ -63,6 +70,7 @@ async def _exchange(connection: Connection, machine: Handshake, clock: Clock) ->
             with suppress(ConnectionClosed):
                 await connection.send(machine.parting_units)
             raise
+    if units:
         await connection.send(units)
     return claim
 

@@ -283,6 +283,7 @@ class Node:
             clock=self._clock,
             random=self._random,
             allow_plaintext=config.allow_plaintext,
+            may_begin_plain=config.legacy is LegacyMode.OFF,
         )
         decisions = PeerDecisions(
             identity,

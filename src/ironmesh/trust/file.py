@@ -71,12 +71,15 @@ class TrustFile:
 
     def __init__(self, path: Path, data_key: Secret, identity_seed: Secret | None = None) -> None:
         self.path = path
+        self._lock = path.with_name(f"{path.name}.lock")
         self.notices: list[str] = []
         """What the operator should know of the last reading, each one line."""
         self._key = Secret(sodium.derive(data_key.reveal(), _LABEL))
         self._seed = identity_seed
         self._book = TrustBook()
         self._marks: _Marks | None = None
+        self._digest = b""
+        """Of the bytes that the book was read from, or written as."""
         self._published: bytes | None = None
         """The content of the file, while it is one of the published package."""
         self._is_ours = False
@@ -115,8 +118,7 @@ class TrustFile:
     def _locked(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             with self._translated():
-                lock = self.path.with_name(f"{self.path.name}.lock")
-                stack.enter_context(files.exclusive(lock))
+                stack.enter_context(files.exclusive(self._lock))
             yield
 
     @contextlib.contextmanager
@@ -153,7 +155,10 @@ class TrustFile:
                 )
             return
         data = files.read_bounded(self.path, MAX_FILE_BYTES)
-        self._book = self._parse(data)
+        digest = sodium.sha256(data)
+        if digest != self._digest:  # just written, it may look as it would if it were another one
+            self._book = self._parse(data)
+            self._digest = digest
         self._remember(marks)
 
     def _remember(self, marks: _Marks) -> None:
@@ -205,6 +210,7 @@ class TrustFile:
             self._keep_copy(self._published)
         files.write_private(self.path, data)
         self._book, self._published, self._is_ours = book, None, True
+        self._digest = sodium.sha256(data)
         marks = self._look()
         if marks is not None:
             self._remember(marks)

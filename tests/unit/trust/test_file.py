@@ -132,6 +132,15 @@ def test_an_unchanged_file_is_not_read_again(path: Path, monkeypatch) -> None:
     assert file.read() is book
 
 
+def test_what_was_just_written_is_not_judged_anew(path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("ironmesh.trust.file._RACY_S", 3600.0)
+    file = TrustFile(path, DATA_KEY)
+    book = file.update(meet(1, "alice"))
+    assert file.read() is book
+    here, there = file.update(meet(2, "bob")), TrustFile(path, DATA_KEY).update(meet(3, "carol"))
+    assert file.read() == there != here
+
+
 def test_a_change_that_fails_or_changes_nothing_writes_nothing(path: Path) -> None:
     file = TrustFile(path, DATA_KEY)
     file.update(meet(1, "alice"))

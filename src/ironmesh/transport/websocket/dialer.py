@@ -131,9 +131,10 @@ async def _connect(endpoint: Endpoint, timeout_s: float) -> tuple[socket.socket,
     except OSError as error:
         raise ConnectError(f"there is no host {endpoint.host!r}", "check the name") from error
     failure: OSError | None = None
+    share_s = timeout_s / len(addresses) if len(addresses) > 1 else None
     for family, address in addresses:
         try:
-            async with asyncio.timeout(timeout_s / len(addresses)):
+            async with asyncio.timeout(share_s):
                 sock = await _connect_one(family, address)
         except OSError as error:
             failure = error
