@@ -6,7 +6,7 @@ The machines of this room decide; a `DeliveryStore` makes it last. A batch is on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -214,7 +214,7 @@ class DeliveryStore(Protocol):
         """Return what a start finds; call it once, first."""
         ...
 
-    async def commit(self, batch: Sequence[StoreOp]) -> None:
+    def commit(self, batch: Sequence[StoreOp]) -> Awaitable[None]:
         """Make a batch last; batches take effect in the order of the calls.
 
         Raises:

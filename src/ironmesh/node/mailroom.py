@@ -11,10 +11,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 from ironmesh.delivery.actions import Batch, SendReceipt
+from ironmesh.delivery.actions import Ready as Arrived
 from ironmesh.delivery.inbox import Inbox
 from ironmesh.delivery.records import DeliveryStore, InboxRow, Snapshot
 from ironmesh.errors import StoreError
@@ -92,8 +93,9 @@ class Mailroom:
         self._withheld: dict[NodeId, dict[MessageId, None]] = {}
         """What peers learn to be accepted once there is room for more."""
         self._is_ending = self._is_closed = False
-        self._committing: asyncio.Task[None] | None = None
+        self._committing: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
     # --- Life --------------------------------------------------------------------------------
 
@@ -109,9 +111,11 @@ class Mailroom:
     async def close(self) -> None:
         """Let what is being committed be committed, and take nothing more."""
         self._is_closed = self._is_ending = True
-        self._arm()
-        if self._committing is not None:
-            await asyncio.gather(self._committing, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._committing is not None:
+            await asyncio.wait([self._committing])
 
     def add_handler(self, handler: MessageHandler) -> Callable[[], None]:
         """Give each message to `handler` from now on; returns what ends it."""
@@ -186,31 +190,29 @@ class Mailroom:
 
     def _commit_next(self) -> None:
         if self._committing is None and not self._is_closed:
-            batch = self._inbox.next_batch(self._clock.now())
-            if batch is not None:
-                self._committing = self._tasks.spawn(self._commit(batch), name="inbox commit")
+            self._commit(self._inbox.next_batch(self._clock.now()))
         self._arm()
 
-    async def _commit(self, batch: Batch) -> None:
-        """Commit this batch, and those that gather meanwhile."""
-        following: Batch | None = batch
-        try:
-            while following is not None:
-                await self._commit_one(following)
-                following = self._inbox.next_batch(self._clock.now())
-        finally:
-            self._committing = None
-            self._arm()
+    def _commit(self, batch: Batch | None) -> None:
+        if batch is not None:
+            self._committing = asyncio.ensure_future(self._store.commit(batch.ops))
+            self._committing.add_done_callback(partial(self._commit_ended, batch))
 
-    async def _commit_one(self, batch: Batch) -> None:
+    def _commit_ended(self, batch: Batch, commit: asyncio.Future[None]) -> None:
+        """Tell what came of a commit, and begin the next one with what gathered meanwhile."""
+        self._committing = None
         try:
-            await self._store.commit(batch.ops)
+            commit.result()
         except StoreError as error:
             self._counters.add("store_errors")
             _log.warning("the inbox was not written, receiving pauses: %s", error)
             self._inbox.commit_failed(batch, self._clock.now())
-            return
-        ready = self._inbox.committed(batch)
+        else:
+            self._committed(self._inbox.committed(batch))
+        self._commit(self._inbox.next_batch(self._clock.now()))
+        self._arm()
+
+    def _committed(self, ready: Arrived) -> None:
         self._queue(ready.rows)
         if ready.receipts:
             # The handler is woken first: it may be in another thread, and its answer takes longer.
@@ -238,13 +240,15 @@ class Mailroom:
                 self._tell(peer, _accepted(tuple(ids)))
 
     def _arm(self) -> None:
+        """Let the inbox be asked in time; a timer that would ask too early is left to do so."""
+        at = None if self._is_closed else self._inbox.next_timer
+        if at is None or (self._timer is not None and self._timer_at <= at):
+            return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        at = None if self._is_closed else self._inbox.next_timer
-        if at is not None:
-            delay = max(0.0, at - self._clock.now().mono)
-            self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
+        self._timer_at = at
+        delay = max(0.0, at - self._clock.now().mono)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
 
     def _fire(self) -> None:
         self._timer = None

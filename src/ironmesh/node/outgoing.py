@@ -78,14 +78,14 @@ class Outgoing:
         self._counters = counters
         self._events = events
         self._journal = journal
-        self._saver = Saver(store, self._accept, self._saved, self._not_committed, self._keep)
+        self._saver = Saver(store, self._accept, self._saved, self._not_committed)
         self._saving: set[asyncio.Future[None]] = set()
         """Commits that are under way."""
         self._is_closed = False
         self._ends: OrderedDict[MessageId, Ending] = OrderedDict()
         self._waiters: dict[MessageId, list[asyncio.Future[Ending]]] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at: float | None = None
+        self._timer_at = 0.0
 
     # --- Accepting ---------------------------------------------------------------------------
 
@@ -287,29 +287,30 @@ class Outgoing:
         )
 
     def _arm(self) -> None:
+        """Let the outbox be asked in time; a timer that would ask too early is left to do so."""
         at = None if self._is_closed else self._outbox.next_timer
-        if at == self._timer_at:
+        if at is None or (self._timer is not None and self._timer_at <= at):
             return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         self._timer_at = at
-        if at is not None:
-            delay = max(0.0, at - self._clock.now().mono)
-            self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
+        delay = max(0.0, at - self._clock.now().mono)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
 
     def _fire(self) -> None:
-        self._timer = self._timer_at = None
+        self._timer = None
         self._run(self._outbox.timer(self._clock.now()))
 
     async def close(self) -> None:
         """Take nothing more, let what is being saved be saved, and stop the clockwork."""
         self._is_closed = True
-        self._arm()
-        self._saver.begin()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await self._saver.finish()
         while self._saving:
             await asyncio.gather(*self._saving, return_exceptions=True)
-            self._saver.begin()
+            await self._saver.finish()
         waiters = [waiter for some in self._waiters.values() for waiter in some]
         self._waiters.clear()
         for waiter in waiters:

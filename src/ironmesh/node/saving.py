@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from ironmesh.delivery.actions import Accepted, Draft
@@ -34,7 +35,6 @@ class Saver:
         on_saved: these new messages, in the order of the calls, and these older ones, are on disk;
             called before anybody is woken.
         on_failed: these are not, and will not be.
-        keep: lets the end of the node wait for a task.
     """
 
     def __init__(
@@ -43,18 +43,19 @@ class Saver:
         accept: Accept,
         on_saved: Callable[[Sequence[MessageId], Sequence[MessageId]], None],
         on_failed: Callable[[Sequence[MessageId]], None],
-        keep: Callable[[asyncio.Task[None]], None],
     ) -> None:
         self._store = store
         self._accept = accept
         self._on_saved = on_saved
         self._on_failed = on_failed
-        self._keep = keep
         self._calls: deque[_Call] = deque()
+        self._singly: deque[_Call] = deque()
+        """Those of a commit that failed: one that cannot be stored must not cost the others."""
         self._later_ops: list[StoreOp] = []
         self._later_ids: list[MessageId] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._working: asyncio.Task[None] | None = None
+        self._is_working = False
+        self._idle: asyncio.Future[None] | None = None
 
     def save(self, drafts: Sequence[Draft]) -> asyncio.Future[tuple[MessageId, ...]]:
         """Bring drafts to disk, also if nobody waits for it; the future gives their ids.
@@ -65,7 +66,7 @@ class Saver:
         """
         done: asyncio.Future[tuple[MessageId, ...]] = asyncio.get_running_loop().create_future()
         self._calls.append((drafts, done))
-        if self._working is None:
+        if not self._is_working:
             self.begin()
         return done
 
@@ -73,17 +74,25 @@ class Saver:
         """Let operations be part of the next commit, which is not far away."""
         self._later_ops += ops
         self._later_ids += ids
-        if self._working is None:
+        if not self._is_working:
             self._begin_later()
 
     def begin(self) -> None:
-        """Commit what waits now, unless that is under way."""
+        """Commit what waits now, with all that comes in this turn of the loop."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._working is None and (self._calls or self._later_ops):
-            self._working = asyncio.create_task(self._work(), name="outbox saver")
-            self._keep(self._working)
+        if not self._is_working and (self._calls or self._later_ops):
+            self._is_working = True
+            asyncio.get_running_loop().call_soon(self._work)
+
+    async def finish(self) -> None:
+        """Let all that waits be committed."""
+        self.begin()
+        while self._is_working:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
+            self.begin()
 
     def _begin_later(self) -> None:
         if len(self._later_ops) >= MAX_LATER:
@@ -91,16 +100,36 @@ class Saver:
         elif self._later_ops and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LATER_S, self.begin)
 
-    async def _work(self) -> None:
+    def _work(self) -> None:
+        """Begin the next commit, or rest if nothing waits for one."""
+        has_begun = False
         try:
-            await self._save_group(self._take_group())
-            while self._calls:
-                await self._save_group(self._take_group())
+            while not has_begun and (self._calls or self._singly or self._later_ops):
+                has_begun = self._begin_commit()
         finally:
-            self._working = None
-            self._begin_later()
+            if not has_begun:
+                self._rest()
+
+    def _begin_commit(self) -> bool:
+        """Take in what is next; False if nothing of it was accepted."""
+        calls, ids, ops = self._take_in(self._take_group())
+        later = self._later_ids
+        ops += self._later_ops
+        self._later_ops, self._later_ids = [], []
+        if ops:
+            commit = asyncio.ensure_future(self._store.commit(ops))
+            commit.add_done_callback(partial(self._committed, calls, ids, later))
+        return bool(ops)
+
+    def _rest(self) -> None:
+        self._is_working = False
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+        self._begin_later()
 
     def _take_group(self) -> list[_Call]:
+        if self._singly:
+            return [self._singly.popleft()]
         group: list[_Call] = []
         size_bytes = 0
         while self._calls and len(group) < MAX_CALLS and size_bytes < MAX_BYTES:
@@ -108,21 +137,12 @@ class Saver:
             size_bytes += sum([len(draft.payload) for draft in group[-1][0]])
         return group
 
-    async def _save_group(self, group: list[_Call]) -> None:
+    def _take_in(
+        self, group: list[_Call]
+    ) -> tuple[list[_Call], tuple[MessageId, ...], list[StoreOp]]:
         calls, accepted = self._accept_group(group)
         ids = tuple([message_id for one in accepted for message_id in one.ids])
-        ops = [op for one in accepted for op in one.ops] + self._later_ops
-        later = self._later_ids
-        self._later_ops, self._later_ids = [], []
-        try:
-            if ops:
-                await self._store.commit(ops)
-        except StoreError as error:
-            self._on_failed([*ids, *later])
-            await self._save_singly(calls, error)
-        else:
-            self._on_saved(ids, later)
-            _tell(calls, ids)
+        return calls, ids, [op for one in accepted for op in one.ops]
 
     def _accept_group(self, group: list[_Call]) -> tuple[list[_Call], list[Accepted]]:
         """Accept all, or, where one cannot be accepted, the others."""
@@ -139,13 +159,29 @@ class Saver:
             one for _, some in parts for one in some
         ]
 
-    async def _save_singly(self, calls: list[_Call], error: StoreError) -> None:
-        """One that cannot be stored must not cost the others."""
-        if len(calls) == 1:
-            _fail(calls[0], error)
-            return
-        for call in calls:
-            await self._save_group([call])
+    def _committed(
+        self,
+        calls: list[_Call],
+        ids: tuple[MessageId, ...],
+        later: list[MessageId],
+        commit: asyncio.Future[None],
+    ) -> None:
+        try:
+            commit.result()
+        except StoreError as error:
+            self._on_failed([*ids, *later])
+            if len(calls) == 1:
+                _fail(calls[0], error)
+            else:
+                self._singly += calls
+        else:
+            self._on_saved(ids, later)
+            _tell(calls, ids)
+        finally:
+            if self._calls or self._singly:
+                self._work()
+            else:
+                self._rest()
 
 
 def _tell(calls: Sequence[_Call], ids: tuple[MessageId, ...]) -> None:

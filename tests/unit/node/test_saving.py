@@ -40,14 +40,12 @@ class Told:
         self.saved: list[int] = []
         self.later: list[int] = []
         self.failed: list[int] = []
-        self.tasks: list[asyncio.Task[None]] = []
         self._too_many = too_many
         self._saver = Saver(
             store,  # type: ignore[arg-type]
             self._accept,
             self._on_saved,
             lambda ids: self.failed.extend(map(int, ids)),
-            self.tasks.append,
         )
 
     def _accept(self, drafts: Sequence[Draft]) -> Accepted:
@@ -64,6 +62,9 @@ class Told:
     async def save(self, number: int, size_bytes: int = 1) -> None:
         (message_id,) = await self._saver.save([Draft(BOB, str(number), bytes(size_bytes))])
         assert int(message_id) == number
+
+    async def finish(self) -> None:
+        await self._saver.finish()
 
     def save_later(self, number: int) -> None:
         self._saver.save_later([PruneHistory(float(number))], [MessageId(str(number).encode())])
@@ -149,7 +150,7 @@ async def test_no_more_waits_than_may() -> None:
     told = Told(store)
     for number in range(MAX_LATER):
         told.save_later(number)
-    await asyncio.gather(*told.tasks)
+    await told.finish()
     assert store.commits == [list(range(MAX_LATER))]
 
 
@@ -174,5 +175,20 @@ async def test_who_stops_waiting_changes_nothing() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting[0]
     assert told.saved == [0, 1]
-    await asyncio.gather(*told.tasks)
-    assert len(told.tasks) == 1
+    assert store.commits == [[0, 1]]
+
+
+async def test_finishing_waits_for_all_that_was_to_be_saved() -> None:
+    store = SlowStore()
+    told = Told(store)
+    store.may_commit.clear()
+    first = asyncio.create_task(told.save(0))
+    await asyncio.sleep(0.01)
+    told.save_later(7)
+    finishing = asyncio.create_task(told.finish())
+    await asyncio.sleep(0.01)
+    assert not finishing.done()
+    store.may_commit.set()
+    await finishing
+    assert store.commits == [[0], [7]]
+    await first

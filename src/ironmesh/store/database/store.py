@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -63,17 +64,23 @@ class SqliteStore:
         self._writer = writer
         return snapshot
 
-    async def commit(self, batch: Sequence[StoreOp]) -> None:
+    def commit(self, batch: Sequence[StoreOp]) -> asyncio.Future[None]:
         """Make a batch last; batches take effect in the order of the calls.
 
         Raises:
             StoreFullError: the disk is full. Nothing of it took effect.
             StoreError: it was not made to last. Nothing of it took effect.
         """
-        await self._opened().commit(batch)
+        commit = self._opened().commit(batch)
         for operation in batch:
             if isinstance(operation, MarkHandled):
-                self._journal.settle(operation.sequences)
+                commit.add_done_callback(partial(self._settle, operation.sequences))
+        return commit
+
+    def _settle(self, sequences: Sequence[int], commit: asyncio.Future[None]) -> None:
+        """The database says that these are handled: their notes may go."""
+        if not commit.cancelled() and commit.exception() is None:
+            self._journal.settle(sequences)
 
     async def payloads(self, ids: Sequence[tuple[NodeId, MessageId]]) -> list[bytes | None]:
         """Return the payloads of messages of ours by destination and id; None where gone.
