@@ -208,20 +208,24 @@ class Inbox:
             if now.mono < self._paused_until:
                 return None
             self._paused_until = None
-        if not self._arrived and not self._are_marks_due(now):
+        are_marks_due = self._are_marks_due(now)
+        if not self._arrived and not are_marks_due:
             return None
-        ops: list[StoreOp] = []
-        if self._arrived:
-            ops.append(PutInbox(tuple(self._arrived)))
-        if self._handled:
-            ops.append(MarkHandled(tuple(self._handled)))
-        ops.extend(self._floors.values())
-        self._batch = Batch(tuple(ops), tuple(self._arrived))
+        rows = tuple(self._arrived)
         self._arrived.clear()
+        ops: list[StoreOp] = [PutInbox(rows)] if rows else []
+        if are_marks_due:
+            ops += self._take_marks()
+        self._batch = Batch(tuple(ops), rows)
+        return self._batch
+
+    def _take_marks(self) -> list[StoreOp]:
+        marks: list[StoreOp] = [MarkHandled(tuple(self._handled))] if self._handled else []
+        marks += self._floors.values()
         self._handled = []
         self._floors = {}
         self._marks_due = None
-        return self._batch
+        return marks
 
     def _are_marks_due(self, now: Instant) -> bool:
         has_many = len(self._handled) >= MAX_MARKS

@@ -167,7 +167,7 @@ def test_a_floor_never_sinks_and_concerns_its_source_and_epoch_alone():
     table.inbox.floor(BOB, Floor(EPOCH, 12), NOW)
     arrival = table.arrive(message(11), message(1, epoch=OTHER), message(1, source=CAROL))
     assert (arrival.refused, arrival.new) == (1, 2)
-    assert [op for op in table.inbox.next_batch(NOW).ops if isinstance(op, SetFloor)] == [
+    assert [op for op in table.inbox.next_batch(later(1)).ops if isinstance(op, SetFloor)] == [
         SetFloor(BOB, EPOCH, 12, NOW.wall)
     ]
 
@@ -304,7 +304,7 @@ def test_a_message_is_given_to_its_handler_once():
         table.inbox.started([99])
 
 
-def test_handled_messages_are_noted_after_a_second_with_the_next_batch_or_when_many():
+def test_handled_messages_are_noted_after_a_second_or_when_many():
     table = Table()
     rows = table.take(*(message(number) for number in range(1, 400)))
     table.handle(rows[:1])
@@ -314,7 +314,11 @@ def test_handled_messages_are_noted_after_a_second_with_the_next_batch_or_when_m
     assert table.store.snapshot().unhandled == rows[1:]
     table.handle(rows[1:2])
     table.arrive(message(1000))
-    assert [type(op) for op in table.inbox.next_batch(NOW).ops] == [PutInbox, MarkHandled]
+    batch = table.inbox.next_batch(later(0.9))
+    assert [type(op) for op in batch.ops] == [PutInbox]
+    table.inbox.committed(batch)
+    table.arrive(message(1001))
+    assert [type(op) for op in table.inbox.next_batch(later(1)).ops] == [PutInbox, MarkHandled]
     table = Table()
     table.handle(table.take(*(message(number) for number in range(256))))
     assert len(table.inbox.next_batch(NOW).ops[0].sequences) == 256

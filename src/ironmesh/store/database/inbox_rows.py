@@ -13,7 +13,12 @@ import msgspec
 
 from ironmesh.delivery.records import InboxRow
 from ironmesh.errors import StoreDamagedError
-from ironmesh.store.database.outbox_rows import MAX_RUN_BYTES, MAX_RUN_MESSAGES, SMALL_BYTES
+from ironmesh.store.database.outbox_rows import (
+    MAX_BORDERS,
+    MAX_RUN_BYTES,
+    MAX_RUN_MESSAGES,
+    SMALL_BYTES,
+)
 from ironmesh.store.database.rows import (
     PRIORITIES,
     PRIORITY_NUMBERS,
@@ -138,6 +143,8 @@ class InboxRows:
         self._first = 0
         self._run: list[_Content] = []
         self._run_bytes = 0
+        self._borders: set[int] = set()
+        """Sequences before which a row is known to end, or at which one begins."""
 
     def put(self, row: InboxRow) -> None:
         """Gather an arrived message, to be inserted by `flush`.
@@ -204,9 +211,11 @@ class InboxRows:
         """Forget what is in memory only."""
         self._values.clear()
         self._run = []
+        self._borders.clear()
 
     def _put_single(self, row: InboxRow) -> None:
         message, row_identity = row.message, identity(row.sequence)
+        self._note_row(row.sequence, 1)
         self._values += (
             row.sequence,
             0,
@@ -222,6 +231,7 @@ class InboxRows:
         contents = self._run
         if not contents:
             return
+        self._note_row(self._first, len(contents))
         source, destination, via, is_foreign, arrived_wall, is_redelivered = self._alike
         run = _Run(
             node_bytes(source), node_bytes(destination), node_bytes(via), is_foreign, contents
@@ -238,9 +248,14 @@ class InboxRows:
         )
         self._run = []
 
+    def _note_row(self, first: int, count: int) -> None:
+        if len(self._borders) >= MAX_BORDERS:
+            self._borders.clear()
+        self._borders.update((first, first + count))
+
     def _divide(self, at: int) -> None:
         """Let a row begin with the message `at`, if one holds it."""
-        if at >> 63:
+        if at >> 63 or at in self._borders:
             return
         before = self._connection.execute(_BEFORE, (at,)).fetchone()
         if before is None or before[0] + before[1] <= at:

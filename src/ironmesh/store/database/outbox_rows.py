@@ -29,6 +29,8 @@ SMALL_BYTES: Final = 1024
 """A larger payload is a row of its own, where it is read only when it is wanted."""
 MAX_RUN_MESSAGES: Final = 256
 MAX_RUN_BYTES: Final = 64 * 1024
+MAX_BORDERS: Final = 10_000
+"""Between rows, that are remembered: most messages end in the company that they came in."""
 
 _WIDTH: Final = 14
 _PUT: Final = (
@@ -141,6 +143,8 @@ class OutboxRows:
         self._first = 0
         self._run: list[Content] = []
         self._run_bytes = 0
+        self._borders: set[tuple[int, int]] = set()
+        """Numberings and numbers before which a row is known to end, or at which one begins."""
 
     def put(self, epoch: int, number: bytes, row: OutboxRow, payload: bytes) -> None:
         """Gather a new message."""
@@ -204,12 +208,14 @@ class OutboxRows:
         self._next = None
         self._values.clear()
         self._run = []
+        self._borders.clear()
 
     def _put_single(
         self, alike: tuple[Any, ...], number: bytes, row: OutboxRow, payload: bytes
     ) -> None:
         epoch, *facts = alike
         row_identity = identity(epoch, number)
+        self._note_row(epoch, int.from_bytes(number), 1)
         self._values += (
             self._places(1),
             epoch,
@@ -227,6 +233,7 @@ class OutboxRows:
         if not run:
             return
         epoch, *facts = self._alike
+        self._note_row(epoch, self._first, len(run))
         self._values += (
             self._places(len(run)),
             epoch,
@@ -239,6 +246,11 @@ class OutboxRows:
             b"",
         )
         self._run = []
+
+    def _note_row(self, epoch: int, first: int, count: int) -> None:
+        if len(self._borders) >= MAX_BORDERS:
+            self._borders.clear()
+        self._borders.update(((epoch, first), (epoch, first + count)))
 
     def _places(self, count: int) -> int:
         if self._next is None:
@@ -259,7 +271,7 @@ class OutboxRows:
 
     def _divide(self, epoch: int, at: int) -> None:
         """Let a row begin with the number `at`, if one holds it."""
-        if at >> (8 * EPOCH_BYTES):
+        if at >> (8 * EPOCH_BYTES) or (epoch, at) in self._borders:
             return
         before = self._connection.execute(_BEFORE, (epoch, at.to_bytes(EPOCH_BYTES))).fetchone()
         if before is None:
