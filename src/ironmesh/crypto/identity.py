@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from ironmesh.crypto import prehash, sodium
 from ironmesh.types import NodeId, Random, Secret
 
 
+@lru_cache(maxsize=8192)
 def node_id_of(public: bytes) -> NodeId:
     """Return the node id of an Ed25519 public key: the first 32 hex digits of its SHA-256."""
     return NodeId(sodium.sha256(public).hex()[:32])

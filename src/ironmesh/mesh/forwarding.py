@@ -152,12 +152,25 @@ class Forwarder:
         self._memory.add(parcel_hash, crumb)
         return Forward(next_hop)
 
-    def next_hop(self, destination: NodeId, came_from: NodeId | None, now: float) -> NodeId | None:
-        """Return whom to hand a parcel to: never whoever it came from; None = nobody."""
-        for hop in self._next_hops(destination):
-            if hop != came_from and not self._breakers.is_open(hop, destination, now):
-                return hop
-        return None
+    def next_hop(
+        self,
+        destination: NodeId,
+        came_from: NodeId | None,
+        now: float,
+        avoid: NodeId | None = None,
+    ) -> NodeId | None:
+        """Return whom to hand a parcel to: never whoever it came from; None = nobody.
+
+        The only way that there is is taken, however often it failed.
+
+        Args:
+            avoid: a neighbour that is to be left out, if there is another whose breaker is closed.
+        """
+        hops = [hop for hop in self._next_hops(destination) if hop != came_from]
+        is_open = self._breakers.is_open
+        return min(
+            hops, key=lambda hop: (is_open(hop, destination, now), hop == avoid), default=None
+        )
 
     def sent(self, parcel_hash: bytes, destination: NodeId, next_hop: NodeId, now: float) -> None:
         """A parcel of this node itself goes to a neighbour."""

@@ -158,11 +158,14 @@ class Pulls:
         ]
 
     def _able(self, each: _Wanted) -> list[NodeId]:
-        """Return who may have something, the likeliest first: hardly those that ask for it."""
+        """Return who may have something, the likeliest first; last, if we need it, who asks for it.
+
+        Who asked may have it by now: it may have given up asking us, and is perhaps the only way.
+        """
         likely = [peer for peer in self._next_hops(each.origin) if peer in self._peers]
-        others = [peer for peer in self._peers if peer not in likely]
-        able = [peer for peer in (*likely, *others) if peer not in each.waiters]
-        return able or ([*likely, *others] if each.is_ours else [])
+        peers = [*likely, *[peer for peer in self._peers if peer not in likely]]
+        able = [peer for peer in peers if peer not in each.waiters]
+        return [*able, *[peer for peer in peers if peer in each.waiters]] if each.is_ours else able
 
     def _whom(self, each: _Wanted, able: Sequence[NodeId]) -> NodeId | None:
         """Return the best that was not asked yet, or begin again with the best."""

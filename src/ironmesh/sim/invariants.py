@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator
 from heapq import heappop, heappush
 
 from ironmesh.errors import IronMeshError
@@ -33,12 +33,12 @@ class LoopWatch:
     ) -> None:
         self._mesh = mesh
         self._liars = frozenset(liars)
-        self._destinations = tuple(destinations) or tuple(node.id for node in mesh.nodes)
+        self._destinations = tuple(destinations)
         self._before: dict[int, dict[NodeId, tuple[NodeId, ...]]] = {}
         self.checks = 0
         mesh.watches.append(self.look)
 
-    def look(self, node: RouterNode, destinations: Collection[NodeId] = ()) -> None:
+    def look(self, node: RouterNode) -> None:
         """Follow the ways of a node that changed since the last time.
 
         Raises:
@@ -46,20 +46,24 @@ class LoopWatch:
         """
         if node.number in self._liars:
             return
-        next_hops = node.router.next_hops
-        before = self._before.setdefault(node.number, {})
-        for destination in destinations or self._destinations:
-            hops = next_hops(destination)
-            old = before.get(destination, ())
-            if hops is not old:
-                before[destination] = hops
-                if hops != old and hops:
-                    self._follow(node, destination)
+        router = node.router
+        if self._destinations:
+            ways = {each: router.next_hops(each) for each in self._destinations}
+        else:
+            ways = router.ways()
+        before = self._before.get(node.number, {})
+        if ways == before:
+            return
+        self._before[node.number] = ways
+        for destination, hops in ways.items():
+            old = before.get(destination)
+            if hops is not old and hops and hops != old:
+                self._follow(node, destination)
 
     def _follow(self, start: RouterNode, destination: NodeId) -> None:
         """Walk all ways that a message could take from a node: none may come back to it."""
         self.checks += 1
-        seen: set[int] = set()
+        seen = {destination}
         todo = [start]
         while todo:
             node = todo.pop()
@@ -69,51 +73,59 @@ class LoopWatch:
                         f"at {self._mesh.engine.now:.3f} s node {start.number} has a way to "
                         f"{self._mesh.by_id[destination].number} that leads back to itself"
                     )
-                is_end = peer.id == destination or peer.number in self._liars
-                if peer.number not in seen and not is_end:
-                    seen.add(peer.number)
-                    todo.append(peer)
+                if peer.id not in seen:
+                    seen.add(peer.id)
+                    if peer.number not in self._liars:
+                        todo.append(peer)
 
 
-def usable_hops(mesh: RouterMesh, node: RouterNode, destination: NodeId) -> Iterable[RouterNode]:
-    """Yield the next hops over which a message of this moment would arrive."""
-    for peer in node.router.next_hops(destination):
-        if is_usable(mesh, node, peer):
-            yield mesh.by_id[peer]
+def usable_hops(mesh: RouterMesh, node: RouterNode, destination: NodeId) -> list[RouterNode]:
+    """Return the next hops over which a message of this moment would arrive."""
+    hops = node.router.next_hops(destination)
+    return [mesh.by_id[peer] for peer in hops if is_usable(mesh, node, peer)]
 
 
 def is_usable(mesh: RouterMesh, node: RouterNode, peer: NodeId) -> bool:
     """Tell whether a node and its neighbour have one whole session, and both know it."""
     session = node.sessions.get(peer)
-    has_one = session is not None and session.is_whole
-    return has_one and mesh.by_id[peer].sessions.get(node.id) is session
+    if session is None or not session.is_whole:
+        return False
+    return mesh.by_id[peer].sessions.get(node.id) is session
 
 
 def unrouted_pairs(mesh: RouterMesh) -> int:
     """Return how many pairs of connected live nodes have no way that arrives."""
+    return sum(_unrouted(mesh))
+
+
+def is_routed(mesh: RouterMesh) -> bool:
+    """Tell whether every pair of connected live nodes has a way that arrives."""
+    return not any(_unrouted(mesh))
+
+
+def _unrouted(mesh: RouterMesh) -> Iterator[int]:
+    """Yield for each live node how many that are connected to it have no way to it."""
     dead = frozenset(node.number for node in mesh.nodes if not node.is_alive)
-    missing = 0
     for part in mesh.topology.components(dead):
         for number in part:
-            missing += len(part) - len(_reaching(mesh, mesh.nodes[number], part))
-    return missing
+            yield len(part) - len(_reaching(mesh, mesh.nodes[number], part))
 
 
 def _reaching(mesh: RouterMesh, destination: RouterNode, part: Collection[int]) -> set[int]:
     """Return the nodes whose chosen ways lead to a destination."""
     arrives = {destination.number}
+    strays: set[int] = set()
     for start in part:
         path: list[int] = []
         node = start
-        while node not in arrives and node not in path:
+        while node not in arrives and node not in strays and node not in path:
             path.append(node)
             here = mesh.nodes[node]
             chosen = here.router.next_hops(destination.id)[:1]
             if not chosen or not is_usable(mesh, here, chosen[0]):
                 break
             node = mesh.by_id[chosen[0]].number
-        if node in arrives:
-            arrives.update(path)
+        (arrives if node in arrives else strays).update(path)
     return arrives
 
 

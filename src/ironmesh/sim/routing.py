@@ -1,6 +1,7 @@
 """A mesh of routers alone: no codecs, no cryptography, bytes counted by their sizes.
 
-Every input of a router is an event; what it sends arrives later, in order, on the same session.
+What a router sends arrives later, in order, on the same session; what it sends in one instant goes
+in one record, as the writer of a link sends all that is ready.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ class Session:
 
     nodes: tuple[int, int]
     pipes: tuple[Pipe, Pipe]
+    ready: tuple[list[Any], list[Any]] = field(default_factory=lambda: ([], []))
+    """What is sent in this instant, each way."""
+    ready_bytes: list[int] = field(default_factory=lambda: [0, 0])
     is_whole: bool = True
     """Units still arrive."""
     up: set[int] = field(default_factory=set)
@@ -305,29 +309,44 @@ class RouterMesh:
         tamper = self.tampers.get(node.number)
         changed = tamper(node, peer, value) if tamper is not None else value
         if changed is not None:
-            self.transmit(node, peer, changed, size_of(changed) + RECORD_BYTES)
+            self.transmit(node, peer, changed, size_of(changed))
 
     def transmit(self, node: RouterNode, peer: NodeId, unit: Any, size: int) -> None:
         """Put something on the session of a node with a neighbour: it arrives, or the session ends.
 
         Args:
-            size: bytes on the wire.
+            size: bytes of its body.
         """
         session = node.sessions[peer]
+        way = session.nodes.index(node.number)
+        if not session.ready[way]:
+            self.engine.after(0.0, self._write, node, session, way)
+        session.ready[way].append(unit)
+        session.ready_bytes[way] += size
+
+    def _write(self, node: RouterNode, session: Session, way: int) -> None:
+        """Send all that is ready in one record, unless the session has ended meanwhile."""
+        units, size = session.ready[way].copy(), session.ready_bytes[way] + RECORD_BYTES
+        session.ready[way].clear()
+        session.ready_bytes[way] = 0
+        if node.number not in session.up:
+            return
         node.sent_bytes += size
         node.sent_records += 1
-        direction = 0 if node.number == session.nodes[0] else 1
-        at = session.pipes[direction].arrival(size, self.engine.now)
+        at = session.pipes[way].arrival(size, self.engine.now)
         if at is None:
             self.disconnect(*session.nodes)
             self.engine.after(RECONNECT_S, self.connect, *session.nodes)
         else:
-            to = session.other(node.number)
-            self.engine.at(at, self._arrive, session, self.nodes[to], node.id, unit)
+            to = self.nodes[session.other(node.number)]
+            self.engine.at(at, self._arrive, session, to, node.id, units)
 
-    def _arrive(self, session: Session, node: RouterNode, peer: NodeId, unit: Any) -> None:
-        if session.is_whole and node.is_alive and node.sessions.get(peer) is session:
-            self._take(node, peer, unit)
+    def _arrive(
+        self, session: Session, node: RouterNode, peer: NodeId, units: Iterable[Any]
+    ) -> None:
+        for unit in units:
+            if session.is_whole and node.is_alive and node.sessions.get(peer) is session:
+                self._take(node, peer, unit)
 
     def _take(self, node: RouterNode, peer: NodeId, unit: Any) -> None:
         """Take what a neighbour sent."""

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from ironmesh.sim.engine import Engine
-from ironmesh.sim.invariants import LoopWatch, unrouted_pairs
+from ironmesh.sim.invariants import LoopWatch, is_routed
 from ironmesh.sim.links import LinkQuality
 from ironmesh.sim.probes import Probes
 from ironmesh.sim.routing import RouterMesh
@@ -168,7 +168,7 @@ class Run:
         while self.engine.now < start + PATIENCE_S:
             self.engine.run_until(self.engine.now + STEP_S)
             yield f"{what}: {self.engine.now:.0f} s of virtual time, {self._ways()}"
-            if self._looks_routed() and not unrouted_pairs(self.mesh):
+            if self._looks_routed() and is_routed(self.mesh):
                 return self.engine.now - start
         return None
 

@@ -124,6 +124,28 @@ def test_a_next_hop_that_fails_again_and_again_is_passed_by() -> None:
     assert relay.take(now=61.0) == Forward(CAROL)
 
 
+def test_the_only_way_is_given_no_rest() -> None:
+    relay = Relay()
+    relay.routes[FAR] = (CAROL, ALICE)
+    for number in range(4):
+        known = bytes([number]) * 32
+        assert relay.take(known=known) == Forward(CAROL)
+        relay.forwarder.came_back(CAROL, known, Obstacle.NO_ROUTE, 0.0)
+    assert relay.take(CAROL) == Forward(ALICE)
+
+
+def test_a_neighbour_is_avoided_unless_the_others_have_a_rest() -> None:
+    relay = Relay()
+    next_hop = relay.forwarder.next_hop
+    assert next_hop(FAR, None, 0.0, avoid=CAROL) == DAVE
+    for number in range(3):
+        known = bytes([number]) * 32
+        relay.take(CAROL, known=known)
+        relay.forwarder.came_back(DAVE, known, Obstacle.NO_ROUTE, 0.0)
+    assert next_hop(FAR, None, 0.0, avoid=CAROL) == CAROL
+    assert next_hop(FAR, CAROL, 0.0) == DAVE
+
+
 def test_being_busy_is_no_failure_of_a_way() -> None:
     relay = Relay()
     for number in range(5):

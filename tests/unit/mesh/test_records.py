@@ -255,6 +255,15 @@ def test_who_asks_is_not_asked_for_the_same() -> None:
     assert made.want(ALICE.node_id, START) == [Pull(PEER, (KEM_HASH,))]
 
 
+def test_who_asks_is_asked_in_turn_if_nobody_else_answers() -> None:
+    made = book()
+    teach(made, ALICE, BODY)
+    made.link_down(THIRD, START)
+    assert made.requested(PEER, [KEM_HASH], START) == [Pull(OTHER, (KEM_HASH,))]
+    assert made.want(ALICE.node_id, START) == []
+    assert made.timer(later(ANSWER_S)) == [Pull(PEER, (KEM_HASH,))]
+
+
 def test_a_key_stays_when_the_record_is_renewed_with_it() -> None:
     made = book()
     teach(made, ALICE, BODY)

@@ -179,13 +179,13 @@ def test_the_watch_finds_a_circle() -> None:
     mesh = RouterMesh(engine, make("ring", 4, engine.random))
     mesh.start()
     engine.run_until(30)
-    watch = LoopWatch(mesh)
     target = mesh.nodes[0].id
+    watch = LoopWatch(mesh, [target])
     for near, far in ((1, 2), (2, 1)):
         router, peer = mesh.nodes[near].router, mesh.nodes[far].id
         router.next_hops = lambda _, peer=peer: (peer,)  # type: ignore[method-assign]
     with pytest.raises(InvariantBrokenError, match="leads back"):
-        watch.look(mesh.nodes[1], (target,))
+        watch.look(mesh.nodes[1])
 
 
 def test_a_way_that_is_not_the_shortest_is_found() -> None:

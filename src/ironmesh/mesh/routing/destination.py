@@ -144,14 +144,22 @@ class Destination:
 
     def safe_slots(self, costs: Sequence[int]) -> tuple[int, ...]:
         """Return all safe ways, the chosen one first, then by their metric."""
-        found = [
-            (slot != self.best, entry.metric + costs[slot], slot)
-            for slot, entry in enumerate(self.entries)
-            if entry is not None
-            and entry.metric + costs[slot] < INFINITY
-            and self.is_feasible(slot, entry)
-        ]
-        return tuple(slot for _, _, slot in sorted(found))
+        found = []
+        fd_sequence, fd_metric, floors = self.fd_sequence, self.fd_metric, self.floors
+        for slot, entry in enumerate(self.entries):
+            if entry is None:
+                continue
+            metric = entry.metric + costs[slot]
+            if floors is not None:
+                entry = floors.get(slot, entry)
+            sequence = entry.sequence
+            is_safe = sequence > fd_sequence or (
+                sequence == fd_sequence and entry.metric < fd_metric
+            )
+            if is_safe and metric < INFINITY:
+                found.append((slot != self.best, metric, slot))
+        found.sort()
+        return tuple([slot for _, _, slot in found])
 
     def come_nearer(self, sequence: int, metric: int) -> None:
         """Somebody is told a nearer distance than ever: from now on only nearer ways are safe."""

@@ -176,11 +176,12 @@ class Router:
     def next_hops(self, destination: NodeId) -> tuple[NodeId, ...]:
         """Return the neighbours over which a node may be reached, the best first; () = none."""
         found = self._core.table.get(destination)
-        if found is None or found.exported is None:
-            return ()
-        if found.hops is None:
-            found.hops = tuple(each.peer for each in self._ways(found))
-        return found.hops
+        return () if found is None else self._hops(found)
+
+    def ways(self) -> dict[NodeId, tuple[NodeId, ...]]:
+        """Return the next hops to every node that was heard of; the same tuple if none changed."""
+        table = self._core.table.values()
+        return {each.origin: self._hops(each) if each.hops is None else each.hops for each in table}
 
     def route(self, destination: NodeId) -> RouteView | None:
         """Return how a node is reached, with all next hops."""
@@ -312,9 +313,17 @@ class Router:
         if core.own is not None:
             core.own.forget_neighbour(neighbour.slot)
 
+    def _hops(self, found: Destination) -> tuple[NodeId, ...]:
+        if found.exported is None:
+            return ()
+        if found.hops is None:
+            found.hops = tuple([each.peer for each in self._ways(found)])
+        return found.hops
+
     def _ways(self, destination: Destination) -> list[Neighbour]:
-        by_slot = (self._core.by_slot[slot] for slot in destination.safe_slots(self._core.costs))
-        return [each for each in by_slot if each is not None]
+        by_slot = self._core.by_slot
+        found = [by_slot[slot] for slot in destination.safe_slots(self._core.costs)]
+        return [each for each in found if each is not None]
 
     def _done(self, now: float) -> list[RouterAction]:
         self._selection.plan(now)

@@ -368,11 +368,7 @@ class Mesh:
 
     def next_hop(self, destination: NodeId, avoid: NodeId | None) -> NodeId | None:
         """Return the neighbour to hand a parcel to; `avoid` only if there is no other."""
-        return (
-            (None if avoid is None else self._next_hop(destination, avoid))
-            or self._next_hop(destination, None)
-            or self.next_native_hop(destination)
-        )
+        return self._forwarder.next_hop(destination, None, self._clock.now().mono, avoid)
 
     def hops(self, destination: NodeId) -> int:
         """Return the distance in hops, as far as it is known."""

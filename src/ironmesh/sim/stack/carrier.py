@@ -5,7 +5,7 @@ A small shell around `mesh` and `session.parcels`, as `ironmesh.node.mesh` is th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Final, Protocol
 
@@ -248,10 +248,8 @@ class Carrier:
         return True
 
     def _hop(self, destination: NodeId) -> NodeId | None:
-        now = self._ground.now().mono
-        avoid = self._avoid.get(destination)
-        other = self._forwarder.next_hop(destination, avoid, now)
-        return other if other is not None else self._forwarder.next_hop(destination, None, now)
+        now, avoid = self._ground.now().mono, self._avoid.get(destination)
+        return self._forwarder.next_hop(destination, None, now, avoid)
 
     def _seal(self, destination: NodeId, content: bytes) -> None:
         keys, hop = self._keys(destination), self._hop(destination)
@@ -355,7 +353,7 @@ class Carrier:
 
     # --- Records and time -------------------------------------------------------------------------
 
-    def _run(self, actions: Iterable[RecordAction]) -> None:
+    def _run(self, actions: Sequence[RecordAction]) -> None:
         for action in actions:
             match action:
                 case Pull(peer, hashes):
@@ -367,7 +365,8 @@ class Carrier:
                     self.refresh(node_id)
                 case _:
                     pass
-        self._arm()
+        if actions:
+            self._arm()
 
     def _arm(self) -> None:
         moments = (self._book.next_timer, self._inbox.next_timer)
@@ -384,3 +383,4 @@ class Carrier:
         for source, taken in self._inbox.timer(now.mono):
             self._use(source, taken)
         self._run(self._book.timer(now))
+        self._arm()

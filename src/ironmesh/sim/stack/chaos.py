@@ -14,7 +14,7 @@ import msgspec
 
 from ironmesh.mesh.routing.values import RouterLimits
 from ironmesh.sim.engine import Engine
-from ironmesh.sim.invariants import InvariantBrokenError, LoopWatch, unrouted_pairs
+from ironmesh.sim.invariants import InvariantBrokenError, LoopWatch, is_routed
 from ironmesh.sim.links import LinkQuality
 from ironmesh.sim.routing import RouterNode, Value
 from ironmesh.sim.stack.diary import check_all_arrived
@@ -148,10 +148,10 @@ class Day:
             for edge in mesh.topology.edges:
                 mesh.connect(*edge)
             engine.run_until(engine.now + STEP_S)
-            if not self._waiting() and not unrouted_pairs(mesh):
+            if not self._waiting() and is_routed(mesh):
                 break
         check_all_arrived(mesh.diaries)
-        if self._waiting() or unrouted_pairs(mesh):
+        if self._waiting() or not is_routed(mesh):
             raise InvariantBrokenError(f"not everything was confirmed within {CALM_S:.0f} s")
         return engine.now - start
 

@@ -13,7 +13,7 @@ from ironmesh.mesh.routing.values import NewBeacon
 from ironmesh.session.parcels.prekeys import Prekeys
 from ironmesh.sim.engine import Engine
 from ironmesh.sim.invariants import InvariantBrokenError
-from ironmesh.sim.routing import RECORD_BYTES, RouterMesh, RouterNode, Session, Value
+from ironmesh.sim.routing import RouterMesh, RouterNode, Session, Value
 from ironmesh.sim.stack.carrier import Carrier
 from ironmesh.sim.stack.diary import MARK, Diary
 from ironmesh.sim.stack.post import NodeDiedError, Post, crash_hook
@@ -43,6 +43,8 @@ class Stack:
         self._store = MemoryStore(crash_hook(self.step))
         self._prekeys: Secret | None = None
         self._life = 0
+        self._changed: list[NodeId] = []
+        """To which a route was found or lost, since the carrier heard of it."""
         self.death = 0.0
         """Probability of dying at each step."""
         self.post: Post
@@ -67,6 +69,7 @@ class Stack:
     def die(self, *, is_power_loss: bool) -> None:
         """End a life; what was not on disk is gone."""
         self._life += 1
+        self._changed.clear()
         self._store = self._store.crash(is_power_loss=is_power_loss)
 
     # --- What its parts use -----------------------------------------------------------------------
@@ -90,6 +93,18 @@ class Stack:
             call()
         except NodeDiedError:
             self._mesh.crash(self._node.number)
+
+    def way_changed(self, destination: NodeId) -> None:
+        """A route was found or lost: once the router is done, its carrier hears of it."""
+        if not self._changed:
+            self.later(0.0, self._ways_changed)
+        self._changed.append(destination)
+
+    def _ways_changed(self) -> None:
+        changed, self._changed = self._changed, []
+        for destination in changed:
+            self.step()
+            self.carrier.route_changed(destination)
 
     def step(self) -> None:
         """A moment at which the node may die.
@@ -199,8 +214,7 @@ class StackMesh(RouterMesh):
         self.stacks[node.number].carrier.heard(news.beacon, news.peer)
 
     def _way_changed(self, node: RouterNode, destination: NodeId) -> None:
-        stack = self.stacks[node.number]
-        stack.later(0.0, lambda: stack.carrier.route_changed(destination))
+        self.stacks[node.number].way_changed(destination)
 
     def _link_up(self, node: RouterNode, session: Session) -> None:
         super()._link_up(node, session)
@@ -231,8 +245,8 @@ class StackMesh(RouterMesh):
             self._look(body)
             is_liar = self.stacks[node.number].carrier.drops_parcels
             if is_liar and self.engine.random.random() < self.replays:
-                self.transmit(node, peer, unit, size + RECORD_BYTES)
-        self.transmit(node, peer, unit, size + RECORD_BYTES)
+                self.transmit(node, peer, unit, size)
+        self.transmit(node, peer, unit, size)
 
     def _look(self, body: bytes) -> None:
         self.parcels += 1
@@ -248,7 +262,7 @@ class StackMesh(RouterMesh):
         changed = tamper(node, peer, value) if tamper is not None else value
         if changed is not None:
             kind, body = _encoded(changed)
-            self.transmit(node, peer, (kind, body), len(body) + RECORD_BYTES)
+            self.transmit(node, peer, (kind, body), len(body))
 
     def _take(self, node: RouterNode, peer: NodeId, unit: Any) -> None:
         kind, body = unit
