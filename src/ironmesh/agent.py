@@ -232,6 +232,8 @@ _BYTES: Final = bytes | bytearray | memoryview
 
 
 def _bytes(message: str | bytes) -> bytes:
+    if type(message) is bytes:
+        return message
     if isinstance(message, str):
         return message.encode()
     if isinstance(message, _BYTES):

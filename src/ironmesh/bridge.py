@@ -196,7 +196,7 @@ class BridgeDaemon:
 
     # --- What programs do with it ------------------------------------------------------------
 
-    async def send_message(
+    def send_message(
         self,
         to_node: str,
         msg_type: str,
@@ -205,8 +205,8 @@ class BridgeDaemon:
         *,
         durable: bool = True,
         ttl: float | None = None,
-    ) -> Receipt:
-        """Accept a message for a peer (name or node id); when this returns, it is on disk.
+    ) -> Coroutine[Any, Any, Receipt]:
+        """Accept a message for a peer (name or node id); await this, and it is on disk.
 
         Args:
             durable: keep it until it ends. Otherwise it goes over the session that is up now, or
@@ -227,7 +227,7 @@ class BridgeDaemon:
         sending = _send(
             embedded, to_node, msg_type, payload, priority, is_durable=durable, lifetime_s=ttl
         )
-        return await embedded.thread.wait(sending)
+        return embedded.thread.wait(sending)
 
     def send_sync(
         self,
@@ -357,14 +357,12 @@ async def _send(
     lifetime_s: float | None = None,
 ) -> Receipt:
     """Runs on the node's loop."""
-    _node_id, message_id = await embedded.node.send(
-        to_node,
-        payload,
-        msg_type,
-        to_priority(priority),
-        lifetime_s=DEFAULT_LIFETIME_S if lifetime_s is None else lifetime_s,
-        is_durable=is_durable,
-    )
+    node, rank = embedded.node, to_priority(priority)
+    if is_durable:
+        lifetime_s = DEFAULT_LIFETIME_S if lifetime_s is None else lifetime_s
+        (message_id,) = await node.accept(to_node, payload, msg_type, rank, lifetime_s)
+    else:
+        _node_id, message_id = await node.send(to_node, payload, msg_type, rank, is_durable=False)
     return Receipt(message_id, embedded)
 
 

@@ -24,6 +24,8 @@ class Agenda(Generic[Key]):
         self._moments: dict[Key, float] = {}
         self._keys: dict[float, list[Key]] = {}
         """By moment, in the order in which they were noted; with some that left since."""
+        self._live: dict[float, int] = {}
+        """By moment, how many of those did not leave."""
         self._heap: list[float] = []
         self._count = 0
         """Of all in `_keys`."""
@@ -40,63 +42,65 @@ class Agenda(Generic[Key]):
 
     def put_all(self, keys: Sequence[Key], at: float) -> None:
         """Note keys, or move them to another moment, the same for all."""
+        if not self._moments.keys().isdisjoint(keys):
+            self.drop_all(keys)
         self._moments.update(dict.fromkeys(keys, at))
         noted = self._keys.get(at)
         if noted is None:
             self._keys[at] = [*keys]
+            self._live[at] = len(keys)
             heapq.heappush(self._heap, at)
         else:
             noted += keys
+            self._live[at] += len(keys)
         self._count += len(keys)
-        if self._count > 2 * len(self._moments) + _SLACK:
-            self._tidy()
+        self._tidy()
 
     def drop(self, key: Key) -> None:
         """Forget a key, if it is there."""
-        if self._moments.pop(key, None) is not None and (
-            self._count > 2 * len(self._moments) + _SLACK
-        ):
-            self._tidy()
+        self.drop_all((key,))
 
     def drop_all(self, keys: Iterable[Key]) -> None:
         """Forget keys, those that are there."""
-        moments = self._moments
+        live, leave = self._live, self._moments.pop
         for key in keys:
-            moments.pop(key, None)
-        if self._count > 2 * len(moments) + _SLACK:
-            self._tidy()
+            at = leave(key, None)
+            if at is not None:
+                live[at] -= 1
+        self._tidy()
 
     @property
     def next(self) -> float | None:
         """The earliest moment; None = nothing is noted."""
-        while self._heap:
-            at = self._heap[0]
-            keys = self._keys[at]
-            while keys:
-                if self._moments.get(keys[-1]) == at:
-                    return at
-                keys.pop()
-                self._count -= 1
-            del self._keys[heapq.heappop(self._heap)]
-        return None
+        while self._heap and not self._live[self._heap[0]]:
+            self._forget(heapq.heappop(self._heap))
+        return self._heap[0] if self._heap else None
 
     def take_due(self, now: float) -> list[Key]:
         """Return and forget the keys whose moment has come, the earliest first."""
         due: list[Key] = []
         while self._heap and self._heap[0] <= now:
             at = heapq.heappop(self._heap)
-            keys = self._keys.pop(at)
-            self._count -= len(keys)
-            for key in keys:
+            for key in self._forget(at):
                 if self._moments.get(key) == at:
                     del self._moments[key]
                     due.append(key)
         return due
 
+    def _forget(self, at: float) -> list[Key]:
+        del self._live[at]
+        keys = self._keys.pop(at)
+        self._count -= len(keys)
+        return keys
+
     def _tidy(self) -> None:
+        """Clean up where more than half of what is kept left."""
+        if self._count <= 2 * len(self._moments) + _SLACK:
+            return
         self._keys = {}
         for key, at in self._moments.items():
             self._keys.setdefault(at, []).append(key)
+        self._live = {at: len(keys) for at, keys in self._keys.items()}
         self._heap = sorted(self._keys)
         self._count = len(self._moments)
 
@@ -112,6 +116,7 @@ class Line(Generic[Item]):
         self._is_waiting = is_waiting
         self._items: deque[Item] = deque()
         self._left = 0
+        """Items in it that lost their place."""
 
     def __iter__(self) -> Iterator[Item]:
         return (item for item in self._items if self._is_waiting(item))
@@ -138,6 +143,7 @@ class Line(Generic[Item]):
             if self._is_waiting(self._items[0]):
                 return self._items[0]
             self._items.popleft()
+            self._left -= 1
         return None
 
     def pop_first(self) -> Item | None:
@@ -146,6 +152,7 @@ class Line(Generic[Item]):
             item = self._items.popleft()
             if self._is_waiting(item):
                 return item
+            self._left -= 1
         return None
 
     def pop_last(self) -> Item | None:
@@ -154,4 +161,5 @@ class Line(Generic[Item]):
             item = self._items.pop()
             if self._is_waiting(item):
                 return item
+            self._left -= 1
         return None

@@ -33,9 +33,6 @@ class Stage(Enum):
     """Its end is known; the commit of it may be under way."""
 
 
-IN_WINDOW: Final = (Stage.LOADING, Stage.ON_WIRE)
-
-
 class End(msgspec.Struct, frozen=True, gc=False):
     """How messages ended."""
 

@@ -134,8 +134,9 @@ class Inbox:
         new = duplicates = refused = 0
         is_new, is_known = Standing.NEW, Standing.KNOWN
         room = 2 * self._limits.messages - self.backlog
+        most_bytes = 2 * self._limits.payload_bytes
         for message in messages:
-            has_room = new < room and self._bytes < 2 * self._limits.payload_bytes
+            has_room = new < room and self._bytes < most_bytes
             standing = self._look(message, is_foreign, now, has_room=has_room)
             if standing is is_new:
                 new += 1
@@ -239,10 +240,11 @@ class Inbox:
         """A batch is on disk: its sources may know, and handlers may have it."""
         self._finish(batch)
         answers = _Answers()
+        uncommitted, unhandled = self._uncommitted, self._unhandled
         for row in batch.rows:
             message = row.message
-            self._uncommitted.discard((message.source, message.id))
-            self._unhandled[row.sequence] = len(message.payload)
+            uncommitted.discard((message.source, message.id))
+            unhandled[row.sequence] = len(message.payload)
             if not row.is_foreign:
                 answers.add(message, Verdict.ACCEPTED)
         return Ready(answers.receipts(), batch.rows)
@@ -291,6 +293,7 @@ class Inbox:
             self._started.discard(sequence)
             self._bytes -= self._unhandled.pop(sequence)
             self._handled.append(sequence)
+        if self._handled:
             self._note_marks(now)
         self._judge_backlog()
 

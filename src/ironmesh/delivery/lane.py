@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Final
 
 import msgspec
 
 from ironmesh.delivery.agenda import Line
-from ironmesh.delivery.entry import IN_WINDOW, Entry, Stage
+from ironmesh.delivery.entry import Entry, Stage
 from ironmesh.errors import QueueFullError
 from ironmesh.types import PRIORITIES, MessageId, NodeId
 from ironmesh.wire.receipts import Floor, join_id
 
 _READY: Final = Stage.READY
 _LOADING: Final = Stage.LOADING
+_ON_WIRE: Final = Stage.ON_WIRE
 _HELD: Final = Stage.HELD
 """A name of the module is found sooner than a member of an enumeration."""
 
@@ -130,6 +131,11 @@ class Lane:
 
     # --- Room --------------------------------------------------------------------------------
 
+    def has_room(self, size_bytes: int) -> bool:
+        """Tell whether a new entry fits without another one leaving for it."""
+        limits = self._limits
+        return self.count < limits.messages and self.size_bytes + size_bytes <= limits.payload_bytes
+
     def make_room(self, rank: int, size_bytes: int) -> tuple[Entry, ...]:
         """Return entries that leave for a new one: less urgent, the youngest first.
 
@@ -137,10 +143,7 @@ class Lane:
             QueueFullError: there is no such room; nothing was changed.
         """
         victims: list[Entry] = []
-        while (
-            self.count >= self._limits.messages
-            or self.size_bytes + size_bytes > self._limits.payload_bytes
-        ):
+        while not self.has_room(size_bytes):
             fits_alone = size_bytes <= self._limits.payload_bytes
             victim = self._least_urgent(rank) if fits_alone else None
             if victim is None:
@@ -173,6 +176,11 @@ class Lane:
 
     # --- Stages ------------------------------------------------------------------------------
 
+    def line_up(self, entry: Entry) -> None:
+        """An entry that is new on disk waits for its turn."""
+        entry.stage = _READY
+        self._fresh[entry.rank].append(entry)
+
     def wait(self, entry: Entry) -> None:
         """An entry waits for its turn: first in line if it was transmitted before."""
         if entry.stage is _HELD:
@@ -191,7 +199,7 @@ class Lane:
 
     def _move(self, entry: Entry, stage: Stage) -> None:
         before, entry.stage = entry.stage, stage
-        if before in IN_WINDOW:
+        if before is _ON_WIRE or before is _LOADING:
             del self.window[entry.row.id]
             self._window_counts[entry.rank] -= 1
             self._window_bytes[entry.rank] -= entry.row.size_bytes
@@ -212,8 +220,9 @@ class Lane:
         for rank in range(len(PRIORITIES)):
             count += self._window_counts[rank]
             size_bytes += self._window_bytes[rank]
+            again, fresh = self._again[rank], self._fresh[rank]
             while count < self._limits.window_messages and size_bytes < self._limits.window_bytes:
-                entry = self._pop(rank)
+                entry = (self._pop(again) if again else None) or fresh.pop_first()
                 if entry is None:
                     break
                 if entry.row.size_bytes > limit:
@@ -225,13 +234,12 @@ class Lane:
                 taken.append(entry)
         return taken, oversized
 
-    def _pop(self, rank: int) -> Entry | None:
-        again = self._again[rank]
+    def _pop(self, again: list[tuple[int, Entry]]) -> Entry | None:
         while again:
             entry = heapq.heappop(again)[1]
             if entry.stage is _READY:
                 return entry
-        return self._fresh[rank].pop_first()
+        return None
 
     def _into_window(self, entry: Entry) -> None:
         entry.stage = _LOADING
@@ -276,11 +284,12 @@ class Lane:
             since = max(since, self.progress_at)
         return since + pause_s(entry.tries, self.jitter)
 
-    def answered(self, entry: Entry, now: float) -> None:
-        """The destination said something about an entry."""
-        if entry.written_at is not None:
+    def answered(self, entries: Iterable[Entry], now: float) -> None:
+        """The destination said something about entries."""
+        written = [entry.written_no for entry in entries if entry.written_at is not None]
+        if written:
             self.progress_at = now
-            self.answered_no = max(self.answered_no, entry.written_no)
+            self.answered_no = max(self.answered_no, *written)
 
     # --- Floor -------------------------------------------------------------------------------
 
@@ -298,4 +307,6 @@ class Lane:
 
 def pause_s(tries: int, jitter: float) -> float:
     """Return how long to wait after the `tries`-th attempt (1, 2, ...)."""
+    if tries == 1:
+        return RETRY_BASE_S * jitter
     return min(RETRY_BASE_S * 2.0 ** min(tries - 1, 16), RETRY_MAX_S) * jitter

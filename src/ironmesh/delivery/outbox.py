@@ -41,8 +41,9 @@ from ironmesh.errors import DeliveryError, MessageTooLargeError
 from ironmesh.types import Instant, MessageId, NodeId, Random
 from ironmesh.wire.receipts import Receipt, Verdict
 
-_NOT_OUT: Final = (Stage.ENDED, Stage.ACCEPTED, Stage.YIELDING)
-"""A receipt cannot concern these: they never went, or it is over."""
+_ENDED: Final = Stage.ENDED
+_ACCEPTED: Final = Stage.ACCEPTED
+_YIELDING: Final = Stage.YIELDING
 
 
 class Outbox:
@@ -118,8 +119,8 @@ class Outbox:
                 self._shelf.undo(entry)
             raise
         rows = [(one.row, draft.payload) for one, draft in zip(entries, drafts, strict=True)]
-        evicted = chain.from_iterable(_evictions(entry.victims, now) for entry in entries)
-        ops: list[StoreOp] = [*evicted, PutOutbox(tuple(rows))]
+        victims = chain.from_iterable([entry.victims for entry in entries if entry.victims])
+        ops: list[StoreOp] = [*_evictions(victims, now), PutOutbox(tuple(rows))]
         return Accepted(tuple([row.id for row, _payload in rows]), tuple(ops))
 
     def _check(self, drafts: Sequence[Draft]) -> None:
@@ -220,13 +221,12 @@ class Outbox:
         """A peer says what became of messages; only the destination of a message may."""
         lane = self._shelf.lane(peer)
         actions: list[OutboxAction] = []
-        entries = [one for one in self._shelf.find(receipt.ids) if one.stage not in _NOT_OUT]
+        entries = [one for one in self._shelf.find(receipt.ids) if _may_be_out(one.stage)]
         mine = [entry for entry in entries if entry.row.destination == peer]
         if len(mine) < len(entries):
             forged = tuple(entry.row.id for entry in entries if entry.row.destination != peer)
             actions.append(ForgedReceipt(peer, forged))
-        for entry in mine:
-            lane.answered(entry, now.mono)
+        lane.answered(mine, now.mono)
         match receipt.verdict:
             case Verdict.ACCEPTED:
                 lane.halts = 0
@@ -303,6 +303,11 @@ class Outbox:
     ) -> None:
         for lane in self._shelf.lanes_of(entries):
             self._sender.pump(lane, now, actions)
+
+
+def _may_be_out(stage: Stage) -> bool:
+    """Tell whether a receipt can concern a message: it went, and it is not over."""
+    return stage is not _ENDED and stage is not _ACCEPTED and stage is not _YIELDING
 
 
 def _evictions(victims: Iterable[Entry], now: Instant) -> Iterator[UpdateOutbox]:

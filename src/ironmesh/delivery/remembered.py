@@ -55,6 +55,8 @@ class OwnIds:
 
     def __init__(self) -> None:
         self._sources: dict[NodeId, dict[bytes, _Epoch]] = {}
+        self._last: tuple[NodeId, bytes, Instant, _Epoch] | None = None
+        """What was looked at last: the next id is mostly of the same list."""
 
     def restore(self, records: Iterable[SourceRecord], now: Instant) -> None:
         """Take over what was remembered."""
@@ -72,7 +74,12 @@ class OwnIds:
             remembers: from now on it is known, if it is new.
         """
         name, number = split_id(message_id)
-        epoch = self._epoch(source, name, now)
+        last = self._last
+        if last is not None and last[0] == source and last[1] == name and last[2] is now:
+            epoch: _Epoch | None = last[3]
+        else:
+            epoch = self._epoch(source, name, now)
+            self._last = (source, name, now, epoch) if epoch is not None else None
         if epoch is None or number > MAX_NUMBER:
             return Standing.IMPOSSIBLE
         if number < epoch.floor:

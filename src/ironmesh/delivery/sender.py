@@ -121,13 +121,13 @@ class Sender:
             entry.stage = on_wire
             messages.append(
                 Message(
-                    id=row.id,
-                    type=row.type,
-                    payload=payload,
-                    source=self._own_id,
-                    destination=row.destination,
-                    priority=row.priority,
-                    timestamp_ms=int(row.accepted_wall * 1000),
+                    row.id,
+                    row.type,
+                    payload,
+                    self._own_id,
+                    row.destination,
+                    row.priority,
+                    int(row.accepted_wall * 1000),
                 )
             )
         if messages:

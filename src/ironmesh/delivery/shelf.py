@@ -102,22 +102,24 @@ class Shelf:
                 self.expiries.put_all(some, at)
 
     def _admit(self, draft: Draft, now: Instant) -> Entry:
-        lane = self.lane(draft.destination)
-        victims = lane.make_room(RANKS[draft.priority], len(draft.payload))
+        payload, priority, wall = draft.payload, draft.priority, now.wall
+        size_bytes, rank = len(payload), RANKS[priority]
+        lane = self._lanes.get(draft.destination) or self.lane(draft.destination)
+        victims = () if lane.has_room(size_bytes) else lane.make_room(rank, size_bytes)
         if not lane.epoch:
             lane.epoch = self._random(EPOCH_BYTES)
         message_id, number = lane.next_id()
         row = OutboxRow(
             id=message_id,
-            destination=draft.destination,
+            destination=lane.peer,
             type=draft.type,
-            priority=draft.priority,
-            size_bytes=len(draft.payload),
-            accepted_wall=now.wall,
+            priority=priority,
+            size_bytes=size_bytes,
+            accepted_wall=wall,
             lifetime_s=draft.lifetime_s,
-            as_of_wall=now.wall,
+            as_of_wall=wall,
         )
-        entry = self._enter(lane, row, number, now.mono + draft.lifetime_s, draft.payload)
+        entry = self._enter(lane, row, number, now.mono + draft.lifetime_s, payload)
         if victims:
             entry.victims = victims
             self.expiries.drop_all(victims)
@@ -145,15 +147,15 @@ class Shelf:
 
     def saved(self, entries: Iterable[Entry], actions: list[OutboxAction]) -> None:
         """Accepted messages are on disk, and so is the end of those that made room for them."""
-        accepted = Stage.ACCEPTED
+        accepted, lanes = Stage.ACCEPTED, self._lanes
         for entry in entries:
-            lane = self._lanes[entry.row.destination]
+            lane = lanes[entry.row.destination]
             lane.saved(entry)
             if entry.victims:
                 self._evict(lane, entry.victims, actions)
                 entry.victims = ()
             if entry.stage is accepted:
-                lane.wait(entry)
+                lane.line_up(entry)
             elif entry.end is not None:
                 actions.append(_commit_ends([entry]))
 
@@ -180,9 +182,9 @@ class Shelf:
         """
         if not entries:
             return
-        end = End(state, now.wall, reason)
+        end, lanes = End(state, now.wall, reason), self._lanes
         for entry in entries:
-            self._lanes[entry.row.destination].leave(entry)
+            lanes[entry.row.destination].leave(entry)
             entry.end = end
         self.expiries.drop_all(entries)
         self.retries.drop_all(entries)
@@ -196,10 +198,13 @@ class Shelf:
     def ends_saved(self, entries: Iterable[Entry]) -> list[Entry]:
         """The ends of entries are on disk; return those whose end is to be told now."""
         ended = [entry for entry in entries if entry.end is not None]
+        lanes, known = self._lanes, self._entries
         for entry in ended:
-            self._lanes[entry.row.destination].gone(entry)
-            del self._entries[entry.row.id]
-        self.unsaved.drop_all(ended)
+            row = entry.row
+            lanes[row.destination].gone(entry)
+            del known[row.id]
+        if self.unsaved:
+            self.unsaved.drop_all(ended)
         return [entry for entry in ended if entry.is_being_cancelled]
 
     def save_ends(self, now: Instant, actions: list[OutboxAction]) -> None:
@@ -215,11 +220,17 @@ class Shelf:
 
 def _commit_ends(entries: Sequence[Entry], *, can_wait: bool = False) -> Commit:
     alike: dict[tuple[NodeId, int, End], list[MessageId]] = {}
+    last: tuple[NodeId, int, End] | None = None
+    ids: list[MessageId] = []
     for entry in entries:
         row, end = entry.row, entry.end
-        if end is not None:
-            key = (row.destination, row.attempts + entry.attempts, end)
-            alike.setdefault(key, []).append(row.id)
+        if end is None:
+            continue
+        attempts = row.attempts + entry.attempts
+        if last is None or (last[0], last[1]) != (row.destination, attempts) or last[2] is not end:
+            last = (row.destination, attempts, end)
+            ids = alike.setdefault(last, [])
+        ids.append(row.id)
     ops = tuple(
         EndOutbox(tuple(ids), destination, end.state, end.wall, end.reason, attempts)
         for (destination, attempts, end), ids in alike.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -545,6 +545,17 @@ class Node:
         if is_durable:
             return outbound.send(target, payload, msg_type, priority, lifetime_s)
         return outbound.send_live(target, payload, msg_type, priority)
+
+    def accept(
+        self,
+        target: str,
+        payload: bytes,
+        msg_type: str,
+        priority: MessagePriority,
+        lifetime_s: float,
+    ) -> Awaitable[tuple[MessageId, ...]]:
+        """Do what `send` does with a message that is kept; the awaitable gives its id."""
+        return self._running().post.outbound.accept(target, payload, msg_type, priority, lifetime_s)
 
     def resolve(self, target: str) -> NodeId:
         """Return the node id that a name or id means; see `Outbound.resolve`."""

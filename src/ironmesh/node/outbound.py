@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from ironmesh.delivery.actions import DEFAULT_LIFETIME_S, Draft
@@ -124,8 +124,20 @@ class Outbound:
         """
         destination = self._checked(target, payload, msg_type)
         draft = Draft(destination, msg_type, payload, priority, lifetime_s)
-        (message_id,) = await self._outgoing.accept([draft])
+        (message_id,) = await self._outgoing.accept((draft,))
         return destination, message_id
+
+    def accept(
+        self,
+        target: str,
+        payload: bytes,
+        msg_type: str,
+        priority: MessagePriority,
+        lifetime_s: float,
+    ) -> Awaitable[tuple[MessageId, ...]]:
+        """Do what `send` does; the awaitable gives the id, in a tuple of one."""
+        destination = self._checked(target, payload, msg_type)
+        return self._outgoing.accept((Draft(destination, msg_type, payload, priority, lifetime_s),))
 
     async def send_live(
         self, target: str, payload: bytes, msg_type: str, priority: MessagePriority
@@ -181,14 +193,15 @@ class Outbound:
         return meant(name, None, claimants).node_id if claimants else None
 
     def _checked(self, target: str, payload: bytes, msg_type: str) -> NodeId:
-        link = self._links.get(NodeId(target))  # an id that is online needs no second look
-        destination = link.peer if link is not None else self.resolve(target)
+        destination = NodeId(target)
+        link = self._links.get(destination)  # an id that is online needs no second look
+        if link is None:
+            destination = self.resolve(target)
+            link = self._links.get(destination)
         self._check_type(msg_type)
         if link is None:
-            link = self._links.get(destination)
-        if link is None:
             self._check_way(destination)
-        limit = link.info.max_payload_bytes if link is not None else self._max_payload_bytes
+        limit = link.max_payload_bytes if link is not None else self._max_payload_bytes
         if len(payload) > limit:
             raise MessageTooLargeError(
                 f"the payload has {len(payload)} bytes, the wire carries {limit}",

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from ironmesh.delivery.actions import Accepted, Draft
@@ -49,6 +50,7 @@ class Saver:
         self._on_saved = on_saved
         self._on_failed = on_failed
         self._calls: deque[_Call] = deque()
+        self._loop = asyncio.get_running_loop()
         self._singly: deque[_Call] = deque()
         """Those of a commit that failed: one that cannot be stored must not cost the others."""
         self._later_ops: list[StoreOp] = []
@@ -64,7 +66,7 @@ class Saver:
             DeliveryError: they are not accepted.
             StoreError: they could not be brought to disk.
         """
-        done: asyncio.Future[tuple[MessageId, ...]] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[tuple[MessageId, ...]] = self._loop.create_future()
         self._calls.append((drafts, done))
         if not self._is_working:
             self.begin()
@@ -84,13 +86,13 @@ class Saver:
             self._timer = None
         if not self._is_working and (self._calls or self._later_ops):
             self._is_working = True
-            asyncio.get_running_loop().call_soon(self._work)
+            self._loop.call_soon(self._work)
 
     async def finish(self) -> None:
         """Let all that waits be committed."""
         self.begin()
         while self._is_working:
-            self._idle = asyncio.get_running_loop().create_future()
+            self._idle = self._loop.create_future()
             await self._idle
             self.begin()
 
@@ -98,7 +100,7 @@ class Saver:
         if len(self._later_ops) >= MAX_LATER:
             self.begin()
         elif self._later_ops and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LATER_S, self.begin)
+            self._timer = self._loop.call_later(LATER_S, self.begin)
 
     def _work(self) -> None:
         """Begin the next commit, or rest if nothing waits for one."""
@@ -132,9 +134,14 @@ class Saver:
             return [self._singly.popleft()]
         group: list[_Call] = []
         size_bytes = 0
-        while self._calls and len(group) < MAX_CALLS and size_bytes < MAX_BYTES:
-            group.append(self._calls.popleft())
-            size_bytes += sum([len(draft.payload) for draft in group[-1][0]])
+        for call in islice(self._calls, MAX_CALLS):
+            group.append(call)
+            for draft in call[0]:
+                size_bytes += len(draft.payload)
+            if size_bytes >= MAX_BYTES:
+                break
+        for _ in group:
+            self._calls.popleft()
         return group
 
     def _take_in(

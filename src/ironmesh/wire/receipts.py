@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
-from itertools import groupby
+from struct import Struct
 from typing import Final
 
 import msgspec
@@ -35,6 +35,7 @@ LIVE_EPOCH: Final = bytes(EPOCH_BYTES)
 """Of messages that are sent once, over a link that is up, and not kept."""
 MAX_NUMBER: Final = 2**63 - 1
 
+_ID: Final = Struct(">8sQ")
 _MAX_VARINT_BYTES: Final = 9
 _KIND_FLOOR: Final = 1
 _KIND_RECEIPT: Final = 2
@@ -77,7 +78,8 @@ Item = Receipt | Floor
 
 def split_id(message_id: MessageId) -> tuple[bytes, int]:
     """Return epoch and number of an id."""
-    return message_id[:EPOCH_BYTES], int.from_bytes(message_id[EPOCH_BYTES:], "big")
+    epoch, number = _ID.unpack(message_id)
+    return epoch, number
 
 
 def live_id(number: int) -> MessageId:
@@ -139,14 +141,13 @@ def _put_receipt(out: bytearray, receipt: Receipt) -> None:
     reason = receipt.reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore").encode()
     out += bytes((_KIND_RECEIPT, receipt.verdict, len(reason)))
     out += reason
-    groups = [
-        (epoch, [int.from_bytes(one[EPOCH_BYTES:], "big") for one in ids])
-        for epoch, ids in groupby(sorted(set(receipt.ids)), key=lambda one: one[:EPOCH_BYTES])
-    ]
+    groups: dict[bytes, set[int]] = {}
+    for epoch, number in map(_ID.unpack, receipt.ids):
+        groups.setdefault(epoch, set()).add(number)
     _put_varint(out, len(groups))
-    for epoch, numbers in groups:
+    for epoch, numbers in sorted(groups.items()):
         out += epoch
-        runs = list(_runs(numbers))
+        runs = list(_runs(sorted(numbers)))
         _put_varint(out, len(runs))
         end = 0
         for first, last in runs:
@@ -284,7 +285,8 @@ class _Reader:
             raise _too_large()
         return count
 
-    def _group(self, epoch: bytes) -> Iterator[MessageId]:
+    def _group(self, epoch: bytes) -> list[MessageId]:
+        ids: list[MessageId] = []
         runs = self._count()
         if not runs:
             raise _bad("an epoch without numbers")
@@ -300,5 +302,5 @@ class _Reader:
             if end > MAX_NUMBER + 1:
                 raise _bad("a number out of range")
             self._ids_left -= more + 1
-            for number in range(first, end):
-                yield join_id(epoch, number)
+            ids += [MessageId(_ID.pack(epoch, number)) for number in range(first, end)]
+        return ids
