@@ -27,7 +27,6 @@ from ironmesh.store.database.rows import (
     node_bytes,
     node_id,
     read_inbox_head,
-    split_id,
 )
 from ironmesh.store.database.sealing import Opener, Sealer
 from ironmesh.store.database.statements import execute_rows, runs
@@ -139,7 +138,8 @@ class InboxRows:
         self._connection = connection
         self._sealer = sealer
         self._values: list[Any] = []
-        self._alike: tuple[Any, ...] = ()
+        self._like: InboxRow | None = None
+        """A row of the run that grows; the others fared like it."""
         self._first = 0
         self._run: list[_Content] = []
         self._run_bytes = 0
@@ -158,27 +158,19 @@ class InboxRows:
             self._end_run()
             self._put_single(row)
             return
-        split_id(message.id)
-        alike = (
-            message.source,
-            message.destination,
-            row.via,
-            row.is_foreign,
-            row.arrived_wall,
-            row.is_redelivered,
-        )
         run = self._run
-        if (
-            not run
-            or alike != self._alike
-            or row.sequence != self._first + len(run)
-            or len(run) >= MAX_RUN_MESSAGES
-            or self._run_bytes >= MAX_RUN_BYTES
+        if not (
+            run
+            and row.sequence == self._first + len(run)
+            and self._is_like(row)
+            and len(run) < MAX_RUN_MESSAGES
+            and self._run_bytes < MAX_RUN_BYTES
         ):
             self._end_run()
-            self._alike, self._first, self._run_bytes = alike, row.sequence, 0
+            self._like, self._first, self._run_bytes = row, row.sequence, 0
+            run = self._run
         self._run_bytes += size
-        self._run.append(
+        run.append(
             _Content(
                 message.id,
                 message.type,
@@ -186,6 +178,18 @@ class InboxRows:
                 message.timestamp_ms,
                 message.payload,
             )
+        )
+
+    def _is_like(self, row: InboxRow) -> bool:
+        like = self._like
+        return (
+            like is not None
+            and row.message.source == like.message.source
+            and row.message.destination == like.message.destination
+            and row.via == like.via
+            and row.is_foreign == like.is_foreign
+            and row.arrived_wall == like.arrived_wall
+            and row.is_redelivered == like.is_redelivered
         )
 
     def flush(self, handled: Iterable[int]) -> None:
@@ -228,25 +232,29 @@ class InboxRows:
         )
 
     def _end_run(self) -> None:
-        contents = self._run
-        if not contents:
+        contents, like = self._run, self._like
+        if not contents or like is None:
             return
         self._note_row(self._first, len(contents))
-        source, destination, via, is_foreign, arrived_wall, is_redelivered = self._alike
+        message = like.message
         run = _Run(
-            node_bytes(source), node_bytes(destination), node_bytes(via), is_foreign, contents
+            node_bytes(message.source),
+            node_bytes(message.destination),
+            node_bytes(like.via),
+            like.is_foreign,
+            contents,
         )
         self._values += (
             self._first,
             len(contents),
-            self._pseudonym(source),
-            arrived_wall,
-            is_redelivered,
+            self._pseudonym(message.source),
+            like.arrived_wall,
+            like.is_redelivered,
             _size(contents),
             self._seal_run(self._first, run),
             b"",
         )
-        self._run = []
+        self._run, self._like = [], None
 
     def _note_row(self, first: int, count: int) -> None:
         if len(self._borders) >= MAX_BORDERS:

@@ -139,8 +139,10 @@ class OutboxRows:
         self._next: int | None = None
         """The place of the next message in their order."""
         self._values: list[Any] = []
-        self._alike: tuple[Any, ...] = ()
-        self._first = 0
+        self._epoch = self._first = 0
+        """Numbering and first number of the run that grows."""
+        self._like: OutboxRow | None = None
+        """A row of it; the others are like it in all but number, type, priority and payload."""
         self._run: list[Content] = []
         self._run_bytes = 0
         self._borders: set[tuple[int, int]] = set()
@@ -148,34 +150,38 @@ class OutboxRows:
 
     def put(self, epoch: int, number: bytes, row: OutboxRow, payload: bytes) -> None:
         """Gather a new message."""
-        state = STATE_NUMBERS[row.state]
-        alike = (
-            epoch,
-            state,
-            row.attempts,
-            row.accepted_wall,
-            row.lifetime_s,
-            row.as_of_wall,
-            _ended(state, row.ended_wall, row.accepted_wall),
-        )
-        size = len(row.type) + len(payload)
+        kind = row.type
+        size = len(kind) + len(payload)
         if size > SMALL_BYTES or row.reason:
             self._end_run()
-            self._put_single(alike, number, row, payload)
+            self._put_single(epoch, number, row, payload)
             return
-        place = int.from_bytes(number)
-        run = self._run
-        if (
-            not run
-            or alike != self._alike
-            or place != self._first + len(run)
-            or len(run) >= MAX_RUN_MESSAGES
-            or self._run_bytes >= MAX_RUN_BYTES
+        run, place = self._run, int.from_bytes(number)
+        if not (
+            run
+            and place == self._first + len(run)
+            and epoch == self._epoch
+            and self._is_like(row)
+            and len(run) < MAX_RUN_MESSAGES
+            and self._run_bytes < MAX_RUN_BYTES
         ):
             self._end_run()
-            self._alike, self._first, self._run_bytes = alike, place, 0
+            self._epoch, self._first, self._like, self._run_bytes = epoch, place, row, 0
+            run = self._run
         self._run_bytes += size
-        self._run.append(Content(row.type, PRIORITY_NUMBERS[row.priority], row.size_bytes, payload))
+        run.append(Content(kind, PRIORITY_NUMBERS[row.priority], row.size_bytes, payload))
+
+    def _is_like(self, row: OutboxRow) -> bool:
+        like = self._like
+        return (
+            like is not None
+            and row.accepted_wall == like.accepted_wall
+            and row.lifetime_s == like.lifetime_s
+            and row.as_of_wall == like.as_of_wall
+            and row.state is like.state
+            and row.attempts == like.attempts
+            and row.ended_wall == like.ended_wall
+        )
 
     def insert(self) -> None:
         """Insert what was gathered."""
@@ -210,10 +216,7 @@ class OutboxRows:
         self._run = []
         self._borders.clear()
 
-    def _put_single(
-        self, alike: tuple[Any, ...], number: bytes, row: OutboxRow, payload: bytes
-    ) -> None:
-        epoch, *facts = alike
+    def _put_single(self, epoch: int, number: bytes, row: OutboxRow, payload: bytes) -> None:
         row_identity = identity(epoch, number)
         self._note_row(epoch, int.from_bytes(number), 1)
         self._values += (
@@ -221,7 +224,7 @@ class OutboxRows:
             epoch,
             number,
             0,
-            *facts,
+            *_facts(row),
             row.size_bytes,
             self._sealed_reason(epoch, number, row.reason) if row.reason else None,
             self._sealer.seal(b"o" + row_identity, outbox_head(row.type, row.priority)),
@@ -229,23 +232,22 @@ class OutboxRows:
         )
 
     def _end_run(self) -> None:
-        run = self._run
-        if not run:
+        run, like = self._run, self._like
+        if not run or like is None:
             return
-        epoch, *facts = self._alike
-        self._note_row(epoch, self._first, len(run))
+        self._note_row(self._epoch, self._first, len(run))
         self._values += (
             self._places(len(run)),
-            epoch,
+            self._epoch,
             self._first.to_bytes(EPOCH_BYTES),
             len(run),
-            *facts,
+            *_facts(like),
             sum([content.size_bytes for content in run]),
             None,
-            self._seal_run(epoch, self._first, run),
+            self._seal_run(self._epoch, self._first, run),
             b"",
         )
-        self._run = []
+        self._run, self._like = [], None
 
     def _note_row(self, epoch: int, first: int, count: int) -> None:
         if len(self._borders) >= MAX_BORDERS:
@@ -308,7 +310,9 @@ def _run_identity(epoch: int, number: int) -> bytes:
     return b"O" + identity(epoch, number.to_bytes(EPOCH_BYTES))
 
 
-def _ended(state: int, ended_wall: float | None, accepted_wall: float) -> float | None:
-    if state not in _END_NUMBERS:
-        return None
-    return accepted_wall if ended_wall is None else ended_wall
+def _facts(row: OutboxRow) -> tuple[Any, ...]:
+    """Return what a row says in clear from `state` to `ended`."""
+    state, ended = STATE_NUMBERS[row.state], None
+    if state in _END_NUMBERS:
+        ended = row.accepted_wall if row.ended_wall is None else row.ended_wall
+    return state, row.attempts, row.accepted_wall, row.lifetime_s, row.as_of_wall, ended

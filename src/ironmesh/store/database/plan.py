@@ -108,14 +108,20 @@ class Plan:
     # --- Gathering ---------------------------------------------------------------------------
 
     def _put_outbox(self, operation: PutOutbox) -> None:
-        put, use = self._outbox.put, self._epochs.use
+        put, numbering, epoch = self._outbox.put, None, 0
+        used: dict[int, bytes] = {}
         for row, payload in operation.rows:
             epoch_bytes, number = split_id(row.id)
-            epoch = use(row.destination, epoch_bytes, number)
+            if numbering != (row.destination, epoch_bytes):
+                numbering = row.destination, epoch_bytes
+                epoch = self._epochs.use(*numbering)
             is_behind = self._ended and int.from_bytes(number) <= self._ended.get(epoch, -1)
-            if is_behind or (epoch, number) in self._updates:
+            if is_behind or (self._updates and (epoch, number) in self._updates):
                 self._flush()
             put(epoch, number, row, payload)
+            used[epoch] = max(number, used.get(epoch, number))
+        for epoch, number in used.items():
+            self._epochs.note(epoch, number)
 
     def _update_outbox(self, operation: UpdateOutbox) -> None:
         epoch_bytes, number = split_id(operation.id)
@@ -149,18 +155,22 @@ class Plan:
                 self._ended[epoch] = max(numbers[-1], self._ended.get(epoch, -1))
 
     def _put_inbox(self, operation: PutInbox) -> None:
+        put, numbering, numbers = self._inbox.put, None, set[int]()
         for row in operation.rows:
-            if row.sequence in self._handled:
+            if self._handled and row.sequence in self._handled:
                 self._flush()
-            self._inbox.put(row)
+                numbering = None
+            put(row)
             message = row.message
             epoch_bytes, number = split_id(message.id)
             if row.is_foreign:
                 name = message.id + node_bytes(message.source)
                 self._foreign += (row.arrived_wall, self._sealer.seal(b"f", name))
-            else:
-                source = self._sources.use(message.source, epoch_bytes, row.arrived_wall)
-                self._arrived.setdefault(source, set()).add(int.from_bytes(number))
+                continue
+            if numbering != (message.source, epoch_bytes, row.arrived_wall):
+                numbering = message.source, epoch_bytes, row.arrived_wall
+                numbers = self._arrived.setdefault(self._sources.use(*numbering), set())
+            numbers.add(int.from_bytes(number))
 
     def _mark_handled(self, operation: MarkHandled) -> None:
         self._handled.update(dict.fromkeys(operation.sequences))

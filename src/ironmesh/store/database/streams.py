@@ -39,15 +39,15 @@ class Epochs:
             row = self._keep(key, found[0])
         return row
 
-    def use(self, destination: NodeId, epoch: bytes, number: bytes) -> int:
-        """Return the row of a numbering, made when missing, and note that a number is used up."""
+    def use(self, destination: NodeId, epoch: bytes) -> int:
+        """Return the row of a numbering, made when missing."""
         row = self.find(destination, epoch)
-        if row is None:
-            row = self._make(destination, epoch)
-        last = self._last.get(row)
-        if last is None or number > last:
+        return self._make(destination, epoch) if row is None else row
+
+    def note(self, row: int, number: bytes) -> None:
+        """Note that a number is used up, and with it all smaller ones."""
+        if number > self._last.get(row, b""):
             self._last[row] = number
-        return row
 
     def flush(self) -> None:
         """Write what was noted."""
