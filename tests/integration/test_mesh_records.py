@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.support.liar import knows
+from tests.support.attacker import PLAIN
+from tests.support.liar import knows, liar_between
 from tests.support.nodes import Live, Nodes, eventually
 
 from ironmesh.errors import StoreError
 from ironmesh.node.clock import SystemClock
+from ironmesh.node.events import PeerOnline
 from ironmesh.node.mesh import records
 from ironmesh.store.mesh_state import MeshState
-from ironmesh.types import Instant
+from ironmesh.types import Instant, MeshType, NodeId
 
 DAYS_S = 24 * 3600.0
 
@@ -68,6 +71,37 @@ async def test_capabilities_are_found_over_hops_withdrawn_and_kept_over_a_restar
     again = await nodes.again(far)
     await middle.dial(again)
     await eventually(lambda: _found(near, "llm:*") == [(again.id, "llm:llama3")])
+
+
+async def test_nodes_that_meet_give_each_other_their_records_unasked(nodes: Nodes) -> None:
+    """A request and its answer would be two more records, each signed, checked and waited for."""
+    alice = await nodes.start("alice", **PLAIN)
+    async with liar_between(alice) as first:
+        await eventually(lambda: alice.id in first.beacons)
+    async with liar_between(alice, name="trent") as second:
+        await eventually(lambda: alice.id in second.blobs)
+        beacon, blobs = second.beacons[alice.id], second.blobs[alice.id]
+        assert [sha256(blob).digest() for blob in blobs] == [beacon.record_hash]
+        assert [message.type for message in second.heard][:2] == [
+            MeshType.ROUTES,
+            MeshType.NODE_RECORDS,
+        ]
+
+
+async def test_nodes_that_know_each_other_do_not_give_their_records_again(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = await nodes.pair()
+    await knows(alice, bob)
+    await knows(bob, alice)
+    given: list[NodeId] = []
+    monkeypatch.setattr(records.Records, "_give", lambda _, peer, __: given.append(peer))
+    link = alice.link(bob)
+    assert link is not None
+    link.abort()
+    await alice.seen.wait(PeerOnline, count=2)
+    await bob.seen.wait(PeerOnline, count=2)
+    assert given == []
 
 
 async def test_a_route_that_goes_takes_capabilities_along(nodes: Nodes) -> None:

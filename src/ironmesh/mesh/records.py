@@ -159,7 +159,7 @@ class RecordBook:
             entry.is_routed = False
 
     def blobs(self, peer: NodeId, blobs: Iterable[bytes], now: Instant) -> list[RecordAction]:
-        """A neighbour gave what it was asked for; anything else is left."""
+        """A neighbour gave what is wanted, asked or not; anything else is left."""
         actions: list[RecordAction] = []
         for blob in blobs:
             known = sha256(blob).digest()
@@ -211,6 +211,10 @@ class RecordBook:
         return [*self._pulls.timer(now.mono)]
 
     # --- Questions ---------------------------------------------------------------------------
+
+    def is_wanted(self, wanted: bytes) -> bool:
+        """Tell whether what has this hash is missing still."""
+        return wanted in self._pulls
 
     def get(self, node_id: NodeId) -> KnownNode | None:
         """Return what is known of a node; it may be expired."""

@@ -91,6 +91,8 @@ class Core:
         """Have neighbours told about a destination that changed."""
         if not self.neighbours or not (self.tells_others or destination is self.own):
             return
+        if len(self.neighbours) == 1 and destination.origin in self.neighbours:
+            return  # nobody is there but the one that it leads to
         if level == FAST:
             self.fast.append(destination)
             self.is_fast = True

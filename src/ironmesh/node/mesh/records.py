@@ -115,7 +115,11 @@ class Records:
         self._above = 0
         self._published = 0.0
         self._news = asyncio.Event()
+        self._asks: list[Pull] = []
+        """What to ask for, unless it comes in what is being read."""
+        self._asking: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
         self._is_closed = False
 
     # --- Life --------------------------------------------------------------------------------
@@ -158,6 +162,8 @@ class Records:
     def close(self) -> None:
         """Say nothing any more."""
         self._is_closed = True
+        if self._asking is not None:
+            self._asking.cancel()
         self._arm()
 
     # --- This node ---------------------------------------------------------------------------
@@ -229,6 +235,11 @@ class Records:
             _log.warning("the clock of this machine is wrong: neighbours agree on another time")
         self._run(self._book.link_up(peer, now))
 
+    def introduce(self, peer: NodeId) -> None:
+        """Give a neighbour that is new to us the own record: it was just told of the beacon."""
+        if self._body and self._book.get(peer) is None:
+            self._give(peer, (self._body,))
+
     def link_down(self, peer: NodeId) -> None:
         """The session with a neighbour ended."""
         self._record_clock.gone(peer)
@@ -289,13 +300,12 @@ class Records:
     def _run(self, actions: Iterable[RecordAction]) -> None:
         for action in actions:
             match action:
-                case Pull(peer, hashes):
-                    self._tell(peer, MeshType.RECORD_REQUEST, encode_hashes(hashes))
+                case Pull():
+                    self._ask_soon(action)
                 case Answer(peer, _) if not self._may_answer(peer):
                     self._counters.add("mesh.records_withheld")
                 case Answer(peer, blobs):
-                    for body in share_out_blobs(blobs):
-                        self._tell(peer, MeshType.NODE_RECORDS, body)
+                    self._give(peer, blobs)
                 case Learned(node_id):
                     self._counters.add("mesh.records_learned")
                     self._listener.record_learned(node_id)
@@ -304,15 +314,39 @@ class Records:
                     self._journal.record(AuditEvent.IDENTITY_CLONED, node_id=node_id)
         self._arm()
 
+    def _give(self, peer: NodeId, blobs: Sequence[bytes]) -> None:
+        for body in share_out_blobs(blobs):
+            self._tell(peer, MeshType.NODE_RECORDS, body)
+
+    def _ask_soon(self, pull: Pull) -> None:
+        self._asks.append(pull)
+        if self._asking is None:
+            self._asking = asyncio.get_running_loop().call_soon(self.ask)
+
+    def ask(self) -> None:
+        """Ask neighbours now for what is wanted still."""
+        if self._asking is None:
+            return
+        self._asking.cancel()
+        self._asking = None
+        pulls, self._asks = self._asks, []
+        for peer, hashes in pulls:
+            missing = [wanted for wanted in hashes if self._book.is_wanted(wanted)]
+            if missing:
+                self._tell(peer, MeshType.RECORD_REQUEST, encode_hashes(missing))
+
     def _arm(self) -> None:
+        at = None if self._is_closed else self._book.next_timer
+        if at == self._timer_at:
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        at = None if self._is_closed else self._book.next_timer
+        self._timer_at = at
         if at is not None:
             delay = max(0.0, at - self._clock.now().mono)
             self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
 
     def _fire(self) -> None:
-        self._timer = None
+        self._timer = self._timer_at = None
         self._run(self._book.timer(self._clock.now()))

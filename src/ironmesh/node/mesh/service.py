@@ -237,6 +237,7 @@ class Mesh:
         self._relay.link_up(link)
         self._records.link_up(link.peer, link.info.peer_clock_ms)
         self._routing.link_up(link)
+        self._records.introduce(link.peer)
         self._tasks.spawn(self._routing.measure(link), name=f"cost-{link.peer[:8]}")
 
     def link_down(self, link: Link) -> None:
@@ -264,6 +265,7 @@ class Mesh:
                 self._take(link.peer, message)
             else:  # all routes are told anew on the link that took over
                 self._counters.add("ignored.mesh")
+        self._records.ask()
         if parcels:
             self._relay.take(link.peer, parcels)
 
