@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar, Unpack
 
 from ironmesh.bridge import BridgeDaemon
@@ -18,12 +19,12 @@ from ironmesh.types import Secret
 
 H = TypeVar("H", bound=Callable[..., object])
 
-_ARGUMENTS: Final[dict[int, Callable[[BusEvent], tuple[object, ...]]]] = {
-    1: lambda event: (event,),
-    2: lambda event: (event["peer_id"], event["payload"]),
-    3: lambda event: (event["peer_id"], event["payload"], event),
+_CALLS: Final[dict[int, Callable[[Callable[..., Any], BusEvent], Any]]] = {
+    1: lambda handler, event: handler(event),
+    2: lambda handler, event: handler(event["peer_id"], event["payload"]),
+    3: lambda handler, event: handler(event["peer_id"], event["payload"], event),
 }
-"""What a handler of so many parameters is called with."""
+"""How a handler of so many parameters is called."""
 
 
 class Agent:
@@ -247,19 +248,16 @@ def _adapt(handler: Callable[..., object], counts: tuple[int, ...]) -> BusCallba
     Args:
         counts: with how many arguments to call it: the first of these that it takes.
     """
-    arguments = _ARGUMENTS[_argument_count(handler, counts)]
+    call = _CALLS[_argument_count(handler, counts)]
 
     if inspect.iscoroutinefunction(handler):
 
         async def call_async(event: BusEvent) -> None:
-            await handler(*arguments(event))
+            await call(handler, event)
 
         return call_async
 
-    def call(event: BusEvent) -> object:
-        return handler(*arguments(event))
-
-    return call
+    return partial(call, handler)
 
 
 def _argument_count(handler: Callable[..., object], counts: tuple[int, ...]) -> int:

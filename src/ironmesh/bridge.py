@@ -8,6 +8,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections import Counter
 from collections.abc import Coroutine
 from typing import Any, Final, Unpack
@@ -343,7 +344,7 @@ class BridgeDaemon:
         return embedded
 
     def _deliver(self, received: MessageReceived) -> list[HandlerCall]:
-        return self.bus.publish(_bus_event(received), _CLOCK.now().wall)
+        return self.bus.publish(_bus_event(received), time.time())
 
 
 async def _send(

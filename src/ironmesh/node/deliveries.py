@@ -85,9 +85,10 @@ class Deliveries:
         if sequence is None:
             self._note_ended()
         else:
-            self._store.note_started(sequence, after=self._handling)
-            if self._handling is not None:
-                self._ended.append(self._handling)
+            before = self._handling
+            self._store.note_started(sequence, after=before)
+            if before is not None:
+                self._ended.append(before)
             self._handling = sequence
         self._waiting.popleft()
         return event

@@ -35,6 +35,7 @@ _FOR_THE_NODE: Final = frozenset(
 
 _MESH_TYPES: Final = frozenset({*MeshType, MessageType.REVOCATION})
 """Of neighbours of ours."""
+_SPECIAL: Final = _FOR_THE_NODE | _MESH_TYPES
 
 
 class MeshReader(Protocol):
@@ -74,33 +75,48 @@ class Inbound:
 
     async def deliver(self, link: Link, messages: list[Message]) -> None:
         """Take messages; waits while the application or the disk lags behind."""
-        peer, is_ours = link.peer, link.info.is_ours
+        if link.info.is_ours:
+            await self._deliver_ours(link, messages)
+        else:
+            await self._deliver_published(link, messages)
+
+    async def _deliver_ours(self, link: Link, messages: list[Message]) -> None:
+        peer = link.peer
         live: list[Message] = []
         kept: list[Message] = []
-        relayed: list[Message] = []
         mesh: list[Message] = []
         receipts: list[Receipt] = []
         for message in messages:
             if not link.is_listening:
                 return
-            if not is_ours and self._legacy.wants(message):
-                await self._legacy.take(link, message)
-            elif is_ours and message.type in _MESH_TYPES:
+            kind = message.type
+            if kind not in _SPECIAL:
+                (live if is_live(message.id) else kept).append(message)
+            elif kind in _MESH_TYPES:
                 mesh.append(message)
-            elif is_ours and message.type == MessageType.ACK:
+            elif kind == MessageType.ACK:
                 receipts += self._answers(peer, message.payload)
-            elif message.type in _FOR_THE_NODE and self._is_for_the_node(link, message):
-                continue
-            elif is_ours and is_live(message.id):
-                live.append(message)
-            else:
-                (kept if message.source == peer else relayed).append(message)
+            elif not self._is_for_the_node(link, message):
+                (live if is_live(message.id) else kept).append(message)
         if mesh:
             self._mesh_says(link, mesh)
-        await self._hand_over(peer, kept, live, receipts, is_foreign=not is_ours)
-        if relayed:
-            # Nothing is known of the node that made their ids.
-            await self._mailroom.take(peer, relayed, is_foreign=True)
+        await self._hand_over(peer, kept, live, receipts)
+
+    async def _deliver_published(self, link: Link, messages: list[Message]) -> None:
+        peer = link.peer
+        kept: list[Message] = []
+        relayed: list[Message] = []
+        for message in messages:
+            if not link.is_listening:
+                return
+            if self._legacy.wants(message):
+                await self._legacy.take(link, message)
+            elif message.type not in _FOR_THE_NODE or not self._is_for_the_node(link, message):
+                (kept if message.source == peer else relayed).append(message)
+        # Of `relayed`, nothing is known of the node that made their ids.
+        for some in (kept, relayed):
+            if some:
+                await self._mailroom.take(peer, some, is_foreign=True)
 
     async def _hand_over(
         self,
@@ -108,11 +124,9 @@ class Inbound:
         kept: list[Message],
         live: list[Message],
         receipts: list[Receipt],
-        *,
-        is_foreign: bool = False,
     ) -> None:
         if kept:
-            await self._mailroom.take(via, kept, is_foreign=is_foreign)
+            await self._mailroom.take(via, kept, is_foreign=False)
         if receipts:
             # The messages go to the disk first: somebody may wait for the answer.
             asyncio.get_running_loop().call_soon(self._settle, via, receipts)

@@ -31,8 +31,8 @@ _BOOT_BYTES: Final = 16
 _HEADER_BYTES: Final = len(_MAGIC) + _BOOT_BYTES
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _BODY: Final = struct.Struct(">cQ")
-_CHECK_BYTES: Final = 4
-_RECORD_BYTES: Final = _BODY.size + _CHECK_BYTES
+_CHECK: Final = struct.Struct(">I")
+_RECORD_BYTES: Final = _BODY.size + _CHECK.size
 _BEGAN: Final = b"b"
 _ENDED: Final = b"e"
 _CLOSED: Final = b"c"
@@ -193,7 +193,7 @@ def boot_id() -> bytes:
 
 def _record(kind: bytes, sequence: int) -> bytes:
     body = _BODY.pack(kind, sequence)
-    return body + zlib.crc32(body).to_bytes(_CHECK_BYTES)
+    return body + _CHECK.pack(zlib.crc32(body))
 
 
 def _write(handle: int, data: bytes, size: int) -> None:
