@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from tests.support.leftovers import Leftovers
 from tests.support.outer import OUTER
 
 from ironmesh.config import MINIMAL_KDF, LegacyMode, NodeConfig
+from ironmesh.errors import ConnectionClosed
 from ironmesh.node.clock import SystemClock
 from ironmesh.node.events import (
     MessageReceived,
@@ -36,6 +37,7 @@ from ironmesh.transport.interface import (
     ConnectionInfo,
     Door,
     Listener,
+    Receiver,
 )
 from ironmesh.transport.memory import MemoryNetwork
 from ironmesh.transport.websocket import Timing
@@ -318,6 +320,12 @@ class FaultyConnection:
     def info(self) -> ConnectionInfo:
         return self._inner.info
 
+    def write(self, units: Sequence[Unit]) -> Awaitable[None] | None:
+        if not (self.may_send.is_set() and self.may_return.is_set()):
+            return self.send(units)
+        self.sent.extend(units)
+        return None if self.is_silent else self._inner.write(units)
+
     async def send(self, units: Sequence[Unit]) -> None:
         await self.may_send.wait()
         self.sent.extend(units)
@@ -331,11 +339,22 @@ class FaultyConnection:
             if not self.is_silent:
                 return unit
 
-    async def receive_many(self) -> list[Unit]:
-        while True:
-            units = await self._inner.receive_many()
-            if not self.is_silent:
-                return units
+    def give_to(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._inner.give_to(self)
+
+    def units_received(self, units: list[Unit]) -> None:
+        if not self.is_silent:
+            self._receiver.units_received(units)
+
+    def connection_ended(self, error: ConnectionClosed) -> None:
+        self._receiver.connection_ended(error)
+
+    def pause(self) -> None:
+        self._inner.pause()
+
+    def resume(self) -> None:
+        self._inner.resume()
 
     async def close(self, code: int = 1000) -> None:
         self.may_send.set()
@@ -350,8 +369,6 @@ class FaultyConnection:
         self._inner.abort()
 
     def _lost(self) -> Exception:
-        from ironmesh.errors import ConnectionClosed
-
         return ConnectionClosed("the connection was lost", close_code=1006)
 
 

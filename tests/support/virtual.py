@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
-from ironmesh.errors import ConnectError, ConnectFailure
+from ironmesh.errors import ConnectError, ConnectFailure, ConnectionClosed
 from ironmesh.node.ports import OnRefused
 from ironmesh.transport.interface import (
     Connection,
@@ -23,6 +23,7 @@ from ironmesh.transport.interface import (
     ConnectionInfo,
     Door,
     Listener,
+    Receiver,
 )
 from ironmesh.transport.memory import MemoryNetwork
 from ironmesh.types import Endpoint, Instant, Unit
@@ -244,6 +245,7 @@ class _Cable:
         self._inner = inner
         self._machine = machine
         self._is_first = inner.info.is_outgoing
+        self._is_paused = False
         machine.connections.add(self)
 
     @property
@@ -265,11 +267,41 @@ class _Cable:
         finally:
             await self._machine.awake.wait()
 
-    async def receive_many(self) -> list[Unit]:
-        try:
-            return await self._inner.receive_many()
-        finally:
-            await self._machine.awake.wait()
+    def write(self, units: Sequence[Unit]) -> Awaitable[None] | None:
+        if self._is_first or not self._machine.awake.is_set():
+            return self.send(units)
+        return self._inner.write(units)
+
+    def give_to(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._inner.give_to(self)
+
+    def units_received(self, units: list[Unit]) -> None:
+        self._when_awake(lambda: self._receiver.units_received(units))
+
+    def connection_ended(self, error: ConnectionClosed) -> None:
+        self._when_awake(lambda: self._receiver.connection_ended(error))
+
+    def _when_awake(self, call: Callable[[], None]) -> None:
+        if self._machine.awake.is_set():
+            call()
+            return
+        self._inner.pause()
+        self._waking = asyncio.create_task(self._call_when_awake(call))
+
+    async def _call_when_awake(self, call: Callable[[], None]) -> None:
+        await self._machine.awake.wait()
+        call()
+        if not self._is_paused:
+            self._inner.resume()
+
+    def pause(self) -> None:
+        self._is_paused = True
+        self._inner.pause()
+
+    def resume(self) -> None:
+        self._is_paused = False
+        self._inner.resume()
 
     async def close(self, code: int = 1000) -> None:
         self._machine.connections.discard(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final, Protocol
 
 from ironmesh.errors import RemoteProtocolError, TrustFileError, UnknownPeerError
@@ -73,22 +73,20 @@ class Inbound:
         """Give what neighbours say about the mesh to `mesh` from now on."""
         self._mesh = mesh
 
-    async def deliver(self, link: Link, messages: list[Message]) -> None:
-        """Take messages; waits while the application or the disk lags behind."""
-        if link.info.is_ours:
-            await self._deliver_ours(link, messages)
-        else:
-            await self._deliver_published(link, messages)
+    def deliver(self, link: Link, messages: list[Message]) -> Awaitable[None] | None:
+        """Take messages of a link.
 
-    async def _deliver_ours(self, link: Link, messages: list[Message]) -> None:
+        What is returned, if anything, is to be awaited before it gives more: the application or
+        the disk lags behind.
+        """
+        if not link.info.is_ours:
+            return self._take_foreign(link, messages)
         peer = link.peer
         live: list[Message] = []
         kept: list[Message] = []
         mesh: list[Message] = []
         receipts: list[Receipt] = []
         for message in messages:
-            if not link.is_listening:
-                return
             kind = message.type
             if kind not in _SPECIAL:
                 (live if is_live(message.id) else kept).append(message)
@@ -100,11 +98,25 @@ class Inbound:
                 (live if is_live(message.id) else kept).append(message)
         if mesh:
             self._mesh_says(link, mesh)
-        await self._hand_over(peer, kept, live, receipts)
+        return self._hand_over(peer, kept, live, receipts)
 
-    async def _deliver_published(self, link: Link, messages: list[Message]) -> None:
-        peer = link.peer
-        kept: list[Message] = []
+    def _hand_over(
+        self,
+        via: NodeId,
+        kept: list[Message],
+        live: list[Message],
+        receipts: list[Receipt],
+    ) -> Awaitable[None] | None:
+        if kept:
+            self._mailroom.take(via, kept, is_foreign=False)
+        if receipts:
+            # The messages go to the disk first: somebody may wait for the answer.
+            asyncio.get_running_loop().call_soon(self._settle, via, receipts)
+        return self._mailroom.take_live(via, live) if live else None
+
+    async def _take_foreign(self, link: Link, messages: list[Message]) -> None:
+        """Take messages of a published node; it learns of no receipt, so it is held up."""
+        own: list[Message] = []
         relayed: list[Message] = []
         for message in messages:
             if not link.is_listening:
@@ -112,26 +124,11 @@ class Inbound:
             if self._legacy.wants(message):
                 await self._legacy.take(link, message)
             elif message.type not in _FOR_THE_NODE or not self._is_for_the_node(link, message):
-                (kept if message.source == peer else relayed).append(message)
-        # Of `relayed`, nothing is known of the node that made their ids.
-        for some in (kept, relayed):
-            if some:
-                await self._mailroom.take(peer, some, is_foreign=True)
-
-    async def _hand_over(
-        self,
-        via: NodeId,
-        kept: list[Message],
-        live: list[Message],
-        receipts: list[Receipt],
-    ) -> None:
-        if kept:
-            await self._mailroom.take(via, kept, is_foreign=False)
-        if receipts:
-            # The messages go to the disk first: somebody may wait for the answer.
-            asyncio.get_running_loop().call_soon(self._settle, via, receipts)
-        if live:
-            await self._mailroom.take_live(via, live)
+                (own if message.source == link.peer else relayed).append(message)
+        # Nothing is known of the node that made the ids of what was relayed.
+        for part in (own, relayed):
+            if part and (lag := self._mailroom.take(link.peer, part, is_foreign=True)) is not None:
+                await lag
 
     async def routed(self, source: NodeId, via: NodeId, messages: Sequence[Message]) -> None:
         """Take messages that came over other nodes, sealed by a source of ours that is trusted.
@@ -150,7 +147,8 @@ class Inbound:
         if receipts and self._mesh is not None:
             self._mesh.confirmed(source)
         self._settle(source, receipts)
-        await self._hand_over(via, kept, live, [])
+        if (lag := self._hand_over(via, kept, live, [])) is not None:
+            await lag
 
     def _mesh_says(self, link: Link, messages: list[Message]) -> None:
         if self._mesh is not None:

@@ -1,30 +1,28 @@
-"""One live session over one connection: a reader, a writer, and a queue for each priority."""
+"""One live session over one connection."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Awaitable, Coroutine, Sequence
 from enum import Enum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from ironmesh.errors import ConnectionClosed, RemoteProtocolError
 from ironmesh.node.clock import Clock
-from ironmesh.node.pacing import Pacer
-from ironmesh.node.sendqueue import SendQueue
+from ironmesh.node.linkwriter import LinkWriter
 from ironmesh.session.interface import (
     Channel,
     ChannelEvent,
     Opened,
     PeerAlive,
     PeerClosing,
-    Piece,
     UnitRefused,
 )
 from ironmesh.transport.interface import Connection, ConnectionInfo
-from ironmesh.types import NO_ID, LinkInfo, Message, NodeId, Refusal, Unit
+from ironmesh.types import NO_ID, Instant, LinkInfo, Message, NodeId, Refusal, Unit
 
 PROBE_S: Final = 3.0
 """How long a peer has to answer when there is doubt that it still lives."""
@@ -35,10 +33,6 @@ SPARE_S: Final = 4.0
 FAREWELL_S: Final = 1.0
 """How long a peer has to answer our goodbye with its own."""
 
-COMPANY_S: Final = 0.001
-"""How long what can wait waits for something to go with: a record of its own costs more than it."""
-MAX_WAITING: Final = 16
-"""With so many messages nothing waits any more."""
 FRESH_S: Final = 1.0
 """A ping that has been on its way for less than this answers whoever asks now as well."""
 DEAF_S: Final = 1.0
@@ -69,7 +63,7 @@ class LinkTraffic(msgspec.Struct):
 
 
 class LinkOwner(Protocol):
-    """Who is told what happens on a link; every call is quick, `deliver` may hold the reader up."""
+    """Who is told what happens on a link; every call is quick."""
 
     def link_confirmed(self, link: Link) -> None:
         """The peer accepted us, which was in doubt."""
@@ -87,8 +81,12 @@ class LinkOwner(Protocol):
         """The transport has these messages."""
         ...
 
-    async def deliver(self, link: Link, messages: list[Message]) -> None:
-        """Take messages; the reader waits meanwhile, which slows the peer down."""
+    def deliver(self, link: Link, messages: list[Message]) -> Awaitable[None] | None:
+        """Take messages.
+
+        While what is returned, if anything, is awaited, nothing more is read, which slows the peer
+        down.
+        """
         ...
 
 
@@ -120,12 +118,11 @@ class Link:
         self._channel = channel
         self._owner = owner
         self._clock = clock
-        self._queue = SendQueue(channel.link.piece_bytes)
-        self._pacer = Pacer(channel.link.frames_per_second, channel.link.frame_burst, now.mono)
-        self._wake = asyncio.Event()
+        self._writer = LinkWriter(connection, channel, self, clock, opening)
         self._timer: asyncio.TimerHandle | None = None
-        self._company: asyncio.TimerHandle | None = None
-        self._opening = opening
+        self._timer_at = 0.0
+        self._arrived: deque[Unit] = deque()
+        self._delivering: asyncio.Task[None] | None = None
         self._delivering_since: float | None = None
         self._deaf_until = now.mono
         self._probe_deadline: float | None = None if is_confirmed else now.mono + CONFIRM_S
@@ -135,6 +132,7 @@ class Link:
         self._is_listening = True
         self._confirmed = asyncio.Event()
         self._ended = asyncio.Event()
+        self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._reason = ""
         self.state = LinkState.ONLINE if is_confirmed else LinkState.ACCEPTED
         self.was_confirmed = is_confirmed
@@ -201,12 +199,12 @@ class Link:
     @property
     def is_full(self) -> bool:
         """Whoever has more to send waits for room."""
-        return self._queue.is_full
+        return self._writer.queue.is_full
 
     @property
     def queued(self) -> int:
         """Messages that wait to be written."""
-        return len(self._queue)
+        return len(self._writer.queue)
 
     # --- What others do ----------------------------------------------------------------------
 
@@ -214,25 +212,24 @@ class Link:
         """Queue messages; the writer takes the most urgent first.
 
         Args:
-            can_wait: for `COMPANY_S`, so that others go in the same record.
+            can_wait: for a moment, so that others go in the same record.
         """
-        self._queue.put(messages)
-        if not can_wait or len(self._queue) > MAX_WAITING:
-            self._wake.set()
-        elif self._company is None and not self._wake.is_set():
-            loop = asyncio.get_running_loop()
-            self._company = loop.call_later(COMPANY_S, self._wake.set)
+        self._writer.put(messages, can_wait=can_wait)
+
+    def write(self, messages: Sequence[Message]) -> None:
+        """Queue messages, and write now what may go: for a batch that nothing will join."""
+        self._writer.put_now(messages)
 
     async def wait_for_room(self) -> None:
         """Return once the queue is below its high-water mark, or the link is over."""
-        await self._queue.wait_for_room()
+        await self._writer.queue.wait_for_room()
 
     def ping(self) -> None:
         """Ask the peer for a sign of life; `rtt_s` changes when it comes."""
         now = self._clock.now()
         self._pinged_at = now.mono
         self._channel.ping(now)
-        self._wake.set()
+        self._writer.schedule()
 
     async def measure(self, timeout_s: float) -> float | None:
         """Return the round trip of a ping in seconds, None if no answer comes.
@@ -263,7 +260,7 @@ class Link:
     def rekey(self) -> bool:
         """Start a key change; False when one is under way or the peer cannot."""
         has_started = self._channel.rekey(self._clock.now())
-        self._wake.set()
+        self._writer.schedule()
         return has_started
 
     async def wait_confirmed(self) -> bool:
@@ -280,14 +277,14 @@ class Link:
         if self.state in (LinkState.ACCEPTED, LinkState.ONLINE):
             self.state = LinkState.SPARE
             self._spare_until = self._clock.now().mono + SPARE_S
-            self._wake.set()
+            self._writer.schedule()
 
     def reinstate(self) -> None:
         """The link that took over is gone: carry messages again."""
         if self.state is LinkState.SPARE:
             self.state = LinkState.ONLINE
             self._spare_until = None
-            self._wake.set()
+            self._writer.schedule()
 
     def close_soon(self, reason: str, *, is_listening: bool = True) -> None:
         """End the session: what is being written is written, then the goodbye.
@@ -300,8 +297,8 @@ class Link:
             self.state = LinkState.CLOSING
             self._reason = self._reason or reason
             self._close_by = self._clock.now().mono + FAREWELL_S
-            self._queue.release()
-        self._wake.set()
+            self._writer.part(self._reason)
+        self._writer.schedule()
 
     def abort(self) -> None:
         """End the session at once, without a goodbye."""
@@ -309,72 +306,138 @@ class Link:
 
     def drop_queued(self) -> None:
         """Forget the messages that are not being written yet: another link takes over."""
-        self._queue.take_all()
+        self._writer.queue.take_all()
 
     # --- Its life ----------------------------------------------------------------------------
 
     async def run(self) -> str:
         """Serve the session until it ends; return why it ended, for people."""
-        writer = asyncio.create_task(self._write(), name=f"link-writer-{self.peer[:8]}")
-        self._wake.set()
         try:
-            return await self._read()
+            self._writer.start()
+            self._connection.give_to(self)
+            return await self._over
         finally:
             self.state = LinkState.CLOSED
-            self._queue.release()
             self._confirmed.set()
             self._ended.set()
             self._measured(None)
-            writer.cancel()
-            try:
-                await self._connection.close()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await writer
-            finally:
-                self._stop_waiting()
-                if self._timer is not None:
-                    self._timer.cancel()
-                self._channel.close(self._reason, self._clock.now())
+            await self._stop()
 
-    async def _read(self) -> str:
+    async def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         try:
-            while True:
-                units = await self._connection.receive_many()
-                self.traffic.bytes_received += sum(map(len, units))
-                await self._take(units)
-        except ConnectionClosed as error:
-            return self._reason or self._how_it_broke(error)
-        except RemoteProtocolError as error:
-            self._owner.link_event(self, UnitRefused(error.reason, str(error)))
-            return self._reason or f"{error.reason}: {error}"
+            if self._delivering is not None:
+                self._delivering.cancel()
+                await asyncio.wait([self._delivering])
+            await self._writer.stop()
+        finally:
+            await self._connection.close()
+            self._channel.close(self._reason, self._clock.now())
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a part of this link's work; `run` fails if it does."""
+        task = asyncio.create_task(work, name=f"link-{self.peer[:8]}")
+        task.add_done_callback(self._check)
+        return task
+
+    def _check(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self._over.done():
+            return
+        if (error := task.exception()) is not None:
+            self._over.set_exception(error)
+
+    def _end(self, reason: str) -> None:
+        if not self._over.done():
+            self._over.set_result(self._reason or reason)
+
+    def _end_if_over(self) -> None:
+        """End once nothing is left to be written and nothing more is awaited."""
+        if not self._writer.has_parted:
+            return
+        is_awaited = self._is_listening and self.info.is_ours and not self._has_peer_left
+        is_late = self._close_by is not None and self._close_by <= self._clock.now().mono
+        if is_late or not is_awaited:
+            self._end("")
+
+    # --- What arrives (Receiver) -------------------------------------------------------------
+
+    def units_received(self, units: list[Unit]) -> None:
+        """Units arrived: open them, and hand over in one go messages that follow one another."""
+        self.traffic.bytes_received += sum(map(len, units))
+        self._arrived.extend(units)
+        self._take([])
+
+    def connection_ended(self, error: ConnectionClosed) -> None:
+        """The connection ended."""
+        self._end(self._how_it_broke(error))
 
     def _how_it_broke(self, error: ConnectionClosed) -> str:
         return f"{Refusal.TRUNCATED}: {error.what}" if self._channel.is_truncated else error.what
 
-    async def _take(self, units: list[Unit]) -> None:
-        """Open what arrived, and hand over in one go the messages that follow one another."""
-        messages: list[Message] = []
-        now = self._clock.now()
-        for unit in units:
-            if not self._is_listening:
+    def _take(self, messages: list[Message]) -> None:
+        """Take what has arrived, after `messages`, until the owner asks to wait."""
+        while not self._over.done():
+            then = self._open(messages)
+            waiting = self._deliver(messages)
+            if waiting is not None:
+                self._connection.pause()
+                self._delivering = self.spawn(self._wait(waiting, then))
                 return
-            try:
-                opened = self._channel.open(unit, now)
-            except RemoteProtocolError:
-                await self._deliver(messages)
-                raise
-            if opened.events or not opened.messages:
-                await self._deliver(messages)
-                messages = []
-                now = self._clock.now()
-                self._take_control(opened, now.mono)
-            messages += opened.messages
-        await self._deliver(messages)
+            if then is None:
+                return
+            messages = self._go_on(then)
 
-    def _take_control(self, opened: Opened, now: float) -> None:
+    def _open(self, messages: list[Message]) -> Opened | RemoteProtocolError | None:
+        """Open units and gather their messages, up to one with something else in it, or wrong."""
+        now = self._clock.now()
+        while self._arrived and self._is_listening:
+            try:
+                opened = self._channel.open(self._arrived.popleft(), now)
+            except RemoteProtocolError as error:
+                return error
+            if opened.events or not opened.messages:
+                return opened
+            messages += opened.messages
+        return None
+
+    def _go_on(self, then: Opened | RemoteProtocolError) -> list[Message]:
+        """Take what is not a message; return the messages that came with it."""
+        if isinstance(then, RemoteProtocolError):
+            self._owner.link_event(self, UnitRefused(then.reason, str(then)))
+            self._end(f"{then.reason}: {then}")
+            return []
+        self._take_control(then)
+        return then.messages
+
+    def _deliver(self, messages: list[Message]) -> Awaitable[None] | None:
+        if not messages or not self._is_listening:
+            return None
+        self._hear(self._clock.now().mono)
+        self.traffic.messages_received += _count(messages)
+        return self._owner.deliver(self, messages)
+
+    async def _wait(
+        self, waiting: Awaitable[None], then: Opened | RemoteProtocolError | None
+    ) -> None:
+        began = self._delivering_since = self._clock.now().mono
+        try:
+            await waiting
+        finally:
+            self._delivering_since = None
+            now = self._clock.now().mono
+            if now - began > DEAF_S:
+                # What arrived meanwhile is read first, then the peer's silence is judged.
+                self._deaf_until = now + DEAF_S
+        self._delivering = None
+        self._take([] if then is None else self._go_on(then))
+        if self._delivering is None:
+            self._connection.resume()
+
+    def _take_control(self, opened: Opened) -> None:
         """Whatever is not a message may give the writer something to do."""
         if self._counts_as_heard(opened):
-            self._hear(now)
+            self._hear(self._clock.now().mono)
         for event in opened.events:
             if isinstance(event, PeerAlive):
                 self.rtt_s = event.rtt_s
@@ -384,7 +447,7 @@ class Link:
                 self._has_peer_left = True
                 self.close_soon(event.reason or "the peer said goodbye")
             self._owner.link_event(self, event)
-        self._wake.set()
+        self._writer.schedule()
 
     def _counts_as_heard(self, opened: Opened) -> bool:
         """Tell whether it shows that the peer has this session up."""
@@ -406,113 +469,73 @@ class Link:
                 self.state = LinkState.ONLINE
                 self._owner.link_confirmed(self)
             self._owner.link_heard(self)
-            self._wake.set()
-
-    async def _deliver(self, messages: list[Message]) -> None:
-        if not messages:
-            return
-        began = self._delivering_since = self._clock.now().mono
-        self._hear(began)
-        self.traffic.messages_received += _count(messages)
-        try:
-            await self._owner.deliver(self, messages)
-        finally:
-            self._delivering_since = None
-            now = self._clock.now().mono
-            if now - began > DEAF_S:
-                # What arrived meanwhile is read first, then the peer's silence is judged.
-                self._deaf_until = now + DEAF_S
+            self._writer.schedule()
 
     def _is_deaf(self, now: float) -> bool:
         """Tell whether the peer's silence is ours: a slow handler keeps us from reading."""
         since = self._delivering_since
         return now < self._deaf_until or (since is not None and now - since > DEAF_S)
 
-    async def _write(self) -> None:
-        try:
-            await self._connection.send(self._opening)
-            while not self._is_over():
-                await self._wake.wait()
-                self._wake.clear()
-                self._stop_waiting()
-                self._run_timers()
-                await self._drain()
-                self._arm_timer()
-        except ConnectionClosed:
-            pass  # the reader sees it too, and says why
-        except RemoteProtocolError as error:
-            self._reason = self._reason or str(error)
-        finally:
-            await self._connection.close()
+    # --- What was written (WriterOwner) ------------------------------------------------------
 
-    def _stop_waiting(self) -> None:
-        if self._company is not None:
-            self._company.cancel()
-            self._company = None
+    def written(self, messages: Sequence[Message], size_bytes: int) -> None:
+        """The transport has these messages, or units without any."""
+        self.traffic.bytes_sent += size_bytes
+        if messages:
+            self.traffic.messages_sent += _count(messages)
+            self._owner.link_written(messages)
 
-    def _is_over(self) -> bool:
-        """Tell whether nothing is left to be written and nothing more is awaited."""
-        if self.state is not LinkState.CLOSING or self._wake.is_set():
-            return False
-        is_awaited = self._is_listening and self.info.is_ours and not self._has_peer_left
-        is_late = self._close_by is not None and self._close_by <= self._clock.now().mono
-        return is_late or not is_awaited
+    def flushed(self) -> None:
+        """All that may go now was written."""
+        self._watch()
+        self._end_if_over()
 
-    async def _drain(self) -> None:
-        """Write what may go now: waiting control traffic, then the most urgent messages."""
-        while self.state is not LinkState.CLOSING:
-            now = self._clock.now()
-            batch, piece = self._next_batch(now.mono)
-            if not batch and piece is None and not self._channel.wants_write:
-                return
-            units = self._channel.seal(batch, now, piece)
-            self._pacer.spend(len(units), now.mono)
-            await self._connection.send(units)
-            if piece is not None and piece.is_last:
-                batch = [piece.message]
-            if batch:
-                self._owner.link_written(batch)
-            self.traffic.messages_sent += _count(batch)
-            self.traffic.bytes_sent += sum(map(len, units))
-        await self._connection.send(self._channel.goodbye(self._reason, self._clock.now()))
+    def broke(self, error: RemoteProtocolError) -> None:
+        """The session must end."""
+        self._end(str(error))
 
-    def _next_batch(self, now: float) -> tuple[list[Message], Piece | None]:
-        """Return messages to write, or the next piece of a large one."""
-        if not len(self._queue) or self._channel.is_holding or not self.is_usable:
-            return [], None
-        piece = self._queue.take_piece()
-        if piece is not None:
-            return [], piece
-        return self._queue.take_batch(self._pacer.available(now)), None
+    # --- Deadlines ---------------------------------------------------------------------------
 
-    def _run_timers(self) -> None:
+    def _watch(self) -> None:
+        """Wake up at the next deadline; one that moved on meanwhile is seen then."""
+        due = self._channel.next_timer
+        if self._probe_deadline is not None and (due is None or self._probe_deadline < due):
+            due = self._probe_deadline
+        now = self._clock.now().mono
+        if due is not None and self._is_deaf(now):
+            due = max(due, now + DEAF_S)
+        for other in (self._spare_until, self._close_by):
+            if other is not None and (due is None or other < due):
+                due = other
+        if due is None or (self._timer is not None and self._timer_at <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = due
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0.0, due - now), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
         now = self._clock.now()
         if self._spare_until is not None and self._spare_until <= now.mono:
             self._spare_until = None
             self.close_soon("duplicate")
-        if self._is_deaf(now.mono):
-            return
-        due = self._channel.next_timer
-        if due is not None and due <= now.mono:
-            self._channel.on_timer(now)
-        if self._probe_deadline is not None and self._probe_deadline <= now.mono:
-            raise RemoteProtocolError(Refusal.TIMEOUT, "the peer does not answer")
+        if not self._is_deaf(now.mono):
+            self._judge_silence(now)
+        self._writer.flush()
+        if not self._over.done():
+            self._watch()
 
-    def _arm_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        now = self._clock.now().mono
-        wanted = [self._channel.next_timer, self._probe_deadline]
-        if self._is_deaf(now):
-            wanted = [max(at, now + DEAF_S) for at in wanted if at is not None]
-        wanted += [self._spare_until, self._close_by]
-        if len(self._queue) and self.is_usable and not self._channel.is_holding:
-            wanted.append(self._pacer.next_at(now))
-        times = [at for at in wanted if at is not None]
-        if times:
-            delay = max(min(times) - now, 0.0)
-            self._timer = asyncio.get_running_loop().call_later(delay, self._wake.set)
+    def _judge_silence(self, now: Instant) -> None:
+        due = self._channel.next_timer
+        try:
+            if due is not None and due <= now.mono:
+                self._channel.on_timer(now)
+        except RemoteProtocolError as error:
+            self._end(str(error))
+        if self._probe_deadline is not None and self._probe_deadline <= now.mono:
+            self._end("the peer does not answer")
 
 
 def _count(messages: Sequence[Message]) -> int:

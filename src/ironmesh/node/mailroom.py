@@ -144,11 +144,14 @@ class Mailroom:
 
     # --- What arrives ------------------------------------------------------------------------
 
-    async def take(self, via: NodeId, messages: Sequence[Message], *, is_foreign: bool) -> None:
+    def take(
+        self, via: NodeId, messages: Sequence[Message], *, is_foreign: bool
+    ) -> Awaitable[None] | None:
         """Take messages that are to be kept.
 
         Args:
-            is_foreign: of a published node; waits while the disk or the handlers lag behind.
+            is_foreign: of a published node, which knows no receipts: await what is returned, while
+                the disk or the handlers lag behind, before giving more.
         """
         now = self._clock.now()
         arrival = self._inbox.arrived(via, messages, is_foreign, now)
@@ -159,27 +162,41 @@ class Mailroom:
             self._counters.add("messages.turned_down", arrival.refused)
         self._send(arrival.receipts)
         self._commit_next()
-        while is_foreign and not self._inbox.is_ready(self._clock.now()):
+        if is_foreign and not self._inbox.is_ready(self._clock.now()):
+            return self._wait_until_ready()
+        return None
+
+    async def _wait_until_ready(self) -> None:
+        while not self._inbox.is_ready(self._clock.now()):
             self._has_room.clear()
             await self._has_room.wait()
 
-    async def take_live(self, via: NodeId, messages: Sequence[Message]) -> None:
-        """Take messages that are not kept; waits while handlers lag behind."""
+    def take_live(self, via: NodeId, messages: Sequence[Message]) -> Awaitable[None] | None:
+        """Take messages that are not kept; await what is returned while handlers lag behind."""
         messages = [message for message in messages if message.type != BRIDGED]
         self._counters.add("messages.received_live", len(messages))
-        name_of = cache(self._name_of)
+        rest = self._fit_live(via, messages)
+        return self._take_live_later(via, rest) if rest else None
+
+    async def _take_live_later(self, via: NodeId, messages: Sequence[Message]) -> None:
         while messages:
-            while self._live >= MAX_LIVE:
-                self._has_room.clear()
-                await self._has_room.wait()
-            room = MAX_LIVE - self._live
-            fitting, messages = messages[:room], messages[room:]
+            self._has_room.clear()
+            await self._has_room.wait()
+            messages = self._fit_live(via, messages)
+
+    def _fit_live(self, via: NodeId, messages: Sequence[Message]) -> Sequence[Message]:
+        """Take what there is room for; return the rest."""
+        name_of = cache(self._name_of)
+        room = max(0, MAX_LIVE - self._live)
+        fitting = messages[:room]
+        if fitting:
             self._live += len(fitting)
             self._ready.extend(
                 (MessageReceived(message, name_of(message.source, via), via), None)
                 for message in fitting
             )
             self._has_work.set()
+        return messages[room:]
 
     def floor(self, source: NodeId, floor: Floor) -> None:
         """A source says which of its ids are settled."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -303,9 +303,9 @@ class Sessions:
         for watcher in self._watchers:
             watcher.link_written(messages)
 
-    async def deliver(self, link: Link, messages: list[Message]) -> None:
-        """Take messages from a link."""
-        await self._inbound.deliver(link, messages)
+    def deliver(self, link: Link, messages: list[Message]) -> Awaitable[None] | None:
+        """Take messages from a link; await what is returned before giving more."""
+        return self._inbound.deliver(link, messages)
 
 
 def _does_peer_know(winner: Link, loser: Link) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ironmesh.errors import ConnectionClosed, LocalProtocolError
+from ironmesh.transport.interface import Receiver
 from ironmesh.types import Unit
 
 MAX_UNITS: Final = 256
@@ -17,6 +18,8 @@ MAX_BYTES: Final = 256 * 1024
 
 class Inbox:
     """A queue with one reader, that says when it becomes full and when there is room again.
+
+    The reader asks (`get`), or is a receiver to which the feeder hands over what waits.
 
     Args:
         on_full: stop feeding; what is put in regardless is kept.
@@ -40,6 +43,8 @@ class Inbox:
         self._is_full = False
         self._end: Callable[[], ConnectionClosed] | None = None
         self._reader: asyncio.Future[None] | None = None
+        self._receiver: Receiver | None = None
+        self._is_paused = False
 
     @property
     def is_full(self) -> bool:
@@ -77,18 +82,31 @@ class Inbox:
         self._tell_room()
         return unit
 
-    async def get_all(self) -> list[Unit]:
-        """Return all units that wait, at least one.
+    def give_to(self, receiver: Receiver) -> None:
+        """Let a receiver have what waits now, and later whatever `hand_over` finds."""
+        self._receiver = receiver
+        self.hand_over()
 
-        Raises:
-            ConnectionClosed: the connection ended and everything was read.
-        """
-        await self._wait()
-        units = list(self._units)
-        self._units.clear()
-        self._size = 0
-        self._tell_room()
-        return units
+    def pause(self) -> None:
+        """Hand nothing over for now."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Hand over what was kept, and go on."""
+        self._is_paused = False
+        self.hand_over()
+
+    def hand_over(self) -> None:
+        """Give the receiver, if there is one, all that waits, and at last the end."""
+        while self._receiver is not None and not self._is_paused and self._units:
+            units = list(self._units)
+            self._units.clear()
+            self._size = 0
+            self._tell_room()
+            self._receiver.units_received(units)
+        if self._receiver is not None and not self._is_paused and self._end is not None:
+            receiver, self._receiver = self._receiver, None
+            receiver.connection_ended(self._end())
 
     async def _wait(self) -> None:
         while not self._units:

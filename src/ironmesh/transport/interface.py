@@ -7,12 +7,21 @@ from typing import Final, Protocol
 
 import msgspec
 
+from ironmesh.errors import ConnectionClosed
 from ironmesh.types import Endpoint, Unit
 
 TUNNEL: Final = "tunnel"
 """`ConnectionInfo.transport` of a native session that goes over published relays."""
 
-__all__ = ["Connection", "ConnectionHandler", "ConnectionInfo", "Door", "Endpoint", "Listener"]
+__all__ = [
+    "Connection",
+    "ConnectionHandler",
+    "ConnectionInfo",
+    "Door",
+    "Endpoint",
+    "Listener",
+    "Receiver",
+]
 
 
 class ConnectionInfo(msgspec.Struct, frozen=True):
@@ -41,16 +50,43 @@ class ConnectionInfo(msgspec.Struct, frozen=True):
         return f"{host}:{self.remote_port}"
 
 
+class Receiver(Protocol):
+    """Takes what arrives on a connection, in order; its calls are quick."""
+
+    def units_received(self, units: list[Unit]) -> None:
+        """Units arrived."""
+        ...
+
+    def connection_ended(self, error: ConnectionClosed) -> None:
+        """Nothing more arrives, and all that did was given."""
+        ...
+
+
 class Connection(Protocol):
-    """A connection that carries whole units, in order, both ways."""
+    """A connection that carries whole units, in order, both ways.
+
+    Whoever reads it asks for one unit after the other (`receive`), or is given what arrives in the
+    very turn of the loop in which it does (`give_to`).
+    """
 
     @property
     def info(self) -> ConnectionInfo:
         """Where it leads and how."""
         ...
 
+    def write(self, units: Sequence[Unit]) -> Awaitable[None] | None:
+        """Write units in order.
+
+        What is returned, if anything, is to be awaited before more is written: it ends once the
+        transport has room (backpressure), and raises as this does.
+
+        Raises:
+            ConnectionClosed: the connection ended, or the peer did not read within the limit.
+        """
+        ...
+
     async def send(self, units: Sequence[Unit]) -> None:
-        """Write units in order; returns once the transport has room for more (backpressure).
+        """Write units in order; returns once the transport has room for more.
 
         Raises:
             ConnectionClosed: the connection ended, or the peer did not read within the limit.
@@ -65,12 +101,16 @@ class Connection(Protocol):
         """
         ...
 
-    async def receive_many(self) -> list[Unit]:
-        """Return all units that have arrived, in order; waits for the first.
+    def give_to(self, receiver: Receiver) -> None:
+        """Give what has arrived and what will to `receiver`, from now on."""
+        ...
 
-        Raises:
-            ConnectionClosed: the connection ended, and what arrived before was read.
-        """
+    def pause(self) -> None:
+        """Keep what arrives, which slows the peer down once it is too much."""
+        ...
+
+    def resume(self) -> None:
+        """Give on to the receiver, first what was kept."""
         ...
 
     async def close(self, code: int = 1000) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from ironmesh.errors import ConnectError, ConnectFailure, ConnectionClosed, PortInUseError
 from ironmesh.transport.inbox import Inbox
-from ironmesh.transport.interface import ConnectionHandler, ConnectionInfo, Door, Endpoint
+from ironmesh.transport.interface import ConnectionHandler, ConnectionInfo, Door, Endpoint, Receiver
 from ironmesh.types import Refusal, Unit
 
 FIRST_EPHEMERAL_PORT: Final = 49152
@@ -33,24 +33,47 @@ class _Pipe:
         self._inbox = Inbox(self._room.clear, self._room.set)
         self._end: Callable[[], ConnectionClosed] | None = None
 
-    async def put(self, unit: Unit) -> None:
-        if self._end is None:
+    def put(self, units: Sequence[Unit]) -> Awaitable[None] | None:
+        for place, unit in enumerate(units):
+            if self._end is not None:
+                raise self._end()
+            if not self._room.is_set():
+                return self._put_later(units[place:])
+            self._inbox.put(unit)
+        self._hand_over()
+        return None
+
+    async def _put_later(self, units: Sequence[Unit]) -> None:
+        self._hand_over()
+        for unit in units:
             await self._room.wait()
-        if self._end is not None:
-            raise self._end()
-        self._inbox.put(unit)
+            if self._end is not None:
+                raise self._end()
+            self._inbox.put(unit)
+            self._hand_over()
 
     async def get(self) -> Unit:
         return await self._inbox.get()
 
-    async def get_all(self) -> list[Unit]:
-        return await self._inbox.get_all()
+    def give_to(self, receiver: Receiver) -> None:
+        self._inbox.give_to(receiver)
+
+    def pause(self) -> None:
+        self._inbox.pause()
+
+    def resume(self) -> None:
+        self._inbox.resume()
 
     def end(self, error: Callable[[], ConnectionClosed]) -> None:
         if self._end is None:
             self._end = error
             self._inbox.end(error)
             self._room.set()
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Let the receiver have it in a turn of its own, as if it came from a socket."""
+        asyncio.get_running_loop().call_soon(self._inbox.hand_over)
 
 
 class MemoryConnection:
@@ -78,8 +101,16 @@ class MemoryConnection:
         Raises:
             ConnectionClosed: either end closed.
         """
-        for unit in units:
-            await self._outgoing.put(unit)
+        if (waiting := self._outgoing.put(units)) is not None:
+            await waiting
+
+    def write(self, units: Sequence[Unit]) -> Awaitable[None] | None:
+        """Hand units to the other end; await what is returned while its inbox is full.
+
+        Raises:
+            ConnectionClosed: either end closed.
+        """
+        return self._outgoing.put(units)
 
     async def receive(self) -> Unit:
         """Return the next unit.
@@ -89,13 +120,17 @@ class MemoryConnection:
         """
         return await self._incoming.get()
 
-    async def receive_many(self) -> list[Unit]:
-        """Return all units that have arrived, in order; waits for the first.
+    def give_to(self, receiver: Receiver) -> None:
+        """Give what has arrived and what will to `receiver`, from now on."""
+        self._incoming.give_to(receiver)
 
-        Raises:
-            ConnectionClosed: either end closed, and everything that was sent before was read.
-        """
-        return await self._incoming.get_all()
+    def pause(self) -> None:
+        """Keep what arrives, which makes the other end wait once it is too much."""
+        self._incoming.pause()
+
+    def resume(self) -> None:
+        """Give on to the receiver, first what was kept."""
+        self._incoming.resume()
 
     async def close(self, code: int = NORMAL_CLOSURE) -> None:
         """Close both ends; what was sent before can still be read."""

@@ -115,7 +115,7 @@ async def test_the_silence_of_a_peer_is_ours_while_we_do_not_read(
 
     async def lag_behind(*given: object) -> None:
         await go_on.wait()
-        await deliver(*given)
+        assert deliver(*given) is None
 
     monkeypatch.setattr(inbound, "deliver", lag_behind)
     link = bob.link(alice)

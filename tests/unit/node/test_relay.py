@@ -28,6 +28,8 @@ class FakeLink:
     def enqueue(self, messages: Sequence[Message]) -> None:
         self.queued += messages
 
+    write = enqueue
+
     def of(self, kind: MeshType) -> list[bytes]:
         return [message.payload for message in self.queued if message.type == kind]
 

@@ -64,7 +64,7 @@ async def test_units_go_both_ways_and_large_ones_in_pieces(ends: Ends) -> None:
     large = bytes(range(256)) * 400
     await ends.near.send([b"one", large])
     await ends.far.send([b"answer"])
-    assert await ends.far.receive_many() == [b"one", large]
+    assert [await ends.far.receive() for _ in range(2)] == [b"one", large]
     assert await ends.near.receive() == b"answer"
 
 
@@ -84,7 +84,7 @@ async def test_a_frame_that_a_relay_loses_ends_the_tunnel(ends: Ends) -> None:
 async def test_a_frame_that_a_relay_repeats_costs_nothing(ends: Ends) -> None:
     ends.carry = lambda payload: [payload, payload]
     await ends.near.send([b"one", b"two"])
-    assert await ends.far.receive_many() == [b"one", b"two"]
+    assert [await ends.far.receive() for _ in range(2)] == [b"one", b"two"]
 
 
 async def test_an_end_that_closes_says_so(ends: Ends) -> None:

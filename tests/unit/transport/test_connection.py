@@ -69,6 +69,15 @@ def frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
     return bytes([fin << 7 | opcode]) + size + bytes(4) + data
 
 
+def arrive(connection: WebSocketConnection, data: bytes) -> None:
+    """Let bytes arrive as asyncio does it."""
+    while data:
+        buffer = connection.get_buffer(-1)
+        part, data = data[: len(buffer)], data[len(buffer) :]
+        buffer[: len(part)] = part
+        connection.buffer_updated(len(part))
+
+
 async def hang_up(connection: WebSocketConnection) -> None:
     connection.abort()
     await connection.lost()
@@ -90,14 +99,14 @@ def serve(timing: Timing | None = None) -> tuple[WebSocketConnection, FakeTransp
 
 def serve_opened(timing: Timing | None = None) -> tuple[WebSocketConnection, FakeTransport]:
     connection, transport = serve(timing)
-    connection.data_received(UPGRADE)
+    arrive(connection, UPGRADE)
     transport.written.clear()
     return connection, transport
 
 
 async def test_an_upgrade_is_answered_and_describes_the_peer() -> None:
     connection, transport = serve()
-    connection.data_received(UPGRADE)
+    arrive(connection, UPGRADE)
     assert await connection.opened()
     assert transport.written.startswith(b"HTTP/1.1 101 ")
     assert connection.info.remote_text == "192.0.2.9:4711"
@@ -110,7 +119,7 @@ async def test_an_upgrade_is_answered_and_describes_the_peer() -> None:
 async def test_an_upgrade_may_come_in_pieces(size: int) -> None:
     connection, _ = serve()
     for start in range(0, len(UPGRADE), size):
-        connection.data_received(UPGRADE[start : start + size])
+        arrive(connection, UPGRADE[start : start + size])
     assert await connection.opened()
     await hang_up(connection)
 
@@ -121,7 +130,7 @@ async def test_an_upgrade_may_come_in_pieces(size: int) -> None:
 )
 async def test_what_cannot_be_http_is_hung_up_on_without_an_answer(first: bytes) -> None:
     connection, transport = serve()
-    connection.data_received(first)
+    arrive(connection, first)
     assert not await connection.opened()
     await connection.lost()
     assert not transport.written
@@ -131,7 +140,7 @@ async def test_a_request_that_grows_without_end_is_hung_up_on() -> None:
     connection, transport = serve()
     sent = 0
     while not transport.is_closing():
-        connection.data_received(b"GET / HTTP/1.1\r\n" if not sent else b"A: b\r\n")
+        arrive(connection, b"GET / HTTP/1.1\r\n" if not sent else b"A: b\r\n")
         sent += 6
         assert sent <= MAX_REQUEST_BYTES + 6
     assert not await connection.opened()
@@ -139,7 +148,7 @@ async def test_a_request_that_grows_without_end_is_hung_up_on() -> None:
 
 async def test_a_browser_gets_an_answer_that_says_what_is_missing() -> None:
     connection, transport = serve()
-    connection.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    arrive(connection, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert not await connection.opened()
     assert transport.written.startswith(b"HTTP/1.1 426 ")
     await connection.lost()
@@ -147,7 +156,7 @@ async def test_a_browser_gets_an_answer_that_says_what_is_missing() -> None:
 
 async def test_a_page_of_another_site_may_not_connect() -> None:
     connection, transport = serve()
-    connection.data_received(UPGRADE.replace(b"Host: x", b"Host: x\r\nOrigin: https://evil"))
+    arrive(connection, UPGRADE.replace(b"Host: x", b"Host: x\r\nOrigin: https://evil"))
     assert not await connection.opened()
     assert transport.written.startswith(b"HTTP/1.1 403 ")
     await connection.lost()
@@ -158,17 +167,17 @@ async def test_a_page_of_another_site_may_not_connect() -> None:
 )
 async def test_who_does_not_wait_for_the_answer_is_hung_up_on(early: bytes) -> None:
     connection, _ = serve()
-    connection.data_received(UPGRADE + early)
+    arrive(connection, UPGRADE + early)
     assert not await connection.opened()
     await connection.lost()
 
 
 async def test_fragments_become_one_unit() -> None:
     connection, _ = serve_opened()
-    connection.data_received(frame(Opcode.TEXT, b"h\xc3", fin=False))
-    connection.data_received(frame(Opcode.PING, b"between"))
-    connection.data_received(frame(Opcode.CONT, b"\xa9", fin=False) + frame(Opcode.CONT, b"!"))
-    connection.data_received(frame(Opcode.BINARY, b"\x00\x01"))
+    arrive(connection, frame(Opcode.TEXT, b"h\xc3", fin=False))
+    arrive(connection, frame(Opcode.PING, b"between"))
+    arrive(connection, frame(Opcode.CONT, b"\xa9", fin=False) + frame(Opcode.CONT, b"!"))
+    arrive(connection, frame(Opcode.BINARY, b"\x00\x01"))
     assert await connection.receive() == "hé!"
     assert await connection.receive() == b"\x00\x01"
     await hang_up(connection)
@@ -187,7 +196,7 @@ async def test_fragments_become_one_unit() -> None:
 )
 async def test_a_broken_message_ends_the_connection_with_the_code(sent: bytes, code: int) -> None:
     connection, transport = serve_opened()
-    connection.data_received(sent)
+    arrive(connection, sent)
     assert transport.written[:1] == b"\x88"
     assert int.from_bytes(transport.written[2:4], "big") == code
     with pytest.raises(ConnectionClosed) as closed:
@@ -198,7 +207,7 @@ async def test_a_broken_message_ends_the_connection_with_the_code(sent: bytes, c
 
 async def test_the_peers_close_is_clean_and_later_sends_fail() -> None:
     connection, _ = serve_opened()
-    connection.data_received(frame(Opcode.BINARY, b"last") + frame(Opcode.CLOSE, b"\x03\xe8"))
+    arrive(connection, frame(Opcode.BINARY, b"last") + frame(Opcode.CLOSE, b"\x03\xe8"))
     assert await connection.receive() == b"last"
     with pytest.raises(ConnectionClosed) as closed:
         await connection.receive()
@@ -218,7 +227,7 @@ async def test_a_batch_is_one_write_in_order() -> None:
 async def test_reading_pauses_while_nobody_takes_what_arrived() -> None:
     connection, transport = serve_opened()
     while not transport.is_reading_paused:
-        connection.data_received(frame(Opcode.BINARY, b"x" * 900))
+        arrive(connection, frame(Opcode.BINARY, b"x" * 900))
     for _ in range(200):
         await connection.receive()
     assert not transport.is_reading_paused
@@ -244,7 +253,7 @@ async def test_who_pings_without_reading_the_answers_is_hung_up_on() -> None:
     connection.pause_writing()
     ping = frame(Opcode.PING, b"x" * 125) * 100
     while not transport.is_closing():
-        connection.data_received(ping)
+        arrive(connection, ping)
         assert len(transport.written) < MAX_UNREAD_ANSWER_BYTES + 2 * len(ping)
     await connection.lost()
 
@@ -289,7 +298,7 @@ def test_whatever_arrives_nothing_fails_but_the_connection(
             connection, transport = make()
             for data in pieces:
                 if not transport.is_closing():
-                    connection.data_received(data)
+                    arrive(connection, data)
             connection.eof_received()
             transport.close()
             await connection.lost()

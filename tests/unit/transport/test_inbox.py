@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ironmesh.errors import ConnectionClosed, LocalProtocolError
 from ironmesh.transport.inbox import Inbox
+from ironmesh.types import Unit
 
 
 def closed() -> ConnectionClosed:
@@ -112,20 +113,55 @@ def test_full_and_room_alternate_and_full_is_true_to_the_limits(steps: list[byte
     asyncio.run(play())
 
 
-async def test_all_that_waits_can_be_taken_at_once_and_makes_room() -> None:
+class Taker:
+    """Notes what it is given; may ask for a pause."""
+
+    def __init__(self) -> None:
+        self.given: list[list[Unit]] = []
+        self.ends: list[ConnectionClosed] = []
+        self.pause_after: Inbox | None = None
+
+    def units_received(self, units: list[Unit]) -> None:
+        self.given.append(units)
+        if self.pause_after is not None:
+            self.pause_after.pause()
+
+    def connection_ended(self, error: ConnectionClosed) -> None:
+        self.ends.append(error)
+
+
+def test_a_receiver_is_given_what_waits_then_what_comes_and_at_last_the_end() -> None:
     events: list[str] = []
-    inbox = make_inbox(events, max_units=2)
-    reader = asyncio.create_task(inbox.get_all())
-    await asyncio.sleep(0)
-    inbox.put(b"first")
-    assert await reader == [b"first"]
+    inbox, taker = make_inbox(events, max_units=2), Taker()
     for unit in (b"a", b"b", "c"):
         inbox.put(unit)
-    assert await inbox.get_all() == [b"a", b"b", "c"]
+    inbox.give_to(taker)
+    assert taker.given == [[b"a", b"b", "c"]]
     assert events == ["full", "room"]
-    assert not inbox.is_full
     inbox.put(b"last")
     inbox.end(closed)
-    assert await inbox.get_all() == [b"last"]
-    with pytest.raises(ConnectionClosed):
-        await inbox.get_all()
+    assert len(taker.given) == 1, "its feeder says when"
+    inbox.hand_over()
+    inbox.hand_over()
+    assert taker.given[1:] == [[b"last"]]
+    assert len(taker.ends) == 1
+
+
+def test_a_receiver_that_pauses_is_given_nothing_not_even_the_end() -> None:
+    events: list[str] = []
+    inbox, taker = make_inbox(events, max_units=2), Taker()
+    taker.pause_after = inbox
+    inbox.give_to(taker)
+    inbox.put(b"first")
+    inbox.hand_over()
+    for unit in (b"a", b"b"):
+        inbox.put(unit)
+    inbox.end(closed)
+    inbox.hand_over()
+    assert taker.given == [[b"first"]]
+    assert inbox.is_full
+    taker.pause_after = None
+    inbox.resume()
+    assert taker.given == [[b"first"], [b"a", b"b"]]
+    assert len(taker.ends) == 1
+    assert events == ["full", "room"]

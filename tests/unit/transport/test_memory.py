@@ -49,7 +49,8 @@ async def test_both_ends_know_their_role() -> None:
 
 
 async def test_a_reader_that_stops_holds_the_sender_back() -> None:
-    near, far = await make_pair(MemoryNetwork())
+    network = MemoryNetwork()  # kept: nothing else keeps the tasks that serve
+    near, far = await make_pair(network)
     sender = asyncio.create_task(near.send([b"x" * 1000] * 10_000))
     await asyncio.sleep(0)
     assert not sender.done()
@@ -81,7 +82,8 @@ async def test_a_cut_connection_ends_uncleanly_at_both_ends() -> None:
 
 
 async def test_a_close_frees_a_sender_that_waits() -> None:
-    near, far = await make_pair(MemoryNetwork())
+    network = MemoryNetwork()  # kept: nothing else keeps the tasks that serve
+    near, far = await make_pair(network)
     sender = asyncio.create_task(near.send([b"x"] * 10_000))
     await asyncio.sleep(0)
     await far.close()

@@ -184,7 +184,7 @@ class Relay:
                 held = Held(Parcel(parcel_hash, body), len(body), peer, 0)
                 self._carry_out(decision, None, held)
         for hop, batch in ready.items():
-            self._outlets[hop].link.enqueue(batch)
+            self._outlets[hop].link.write(batch)
         if count:
             self._counters.add("mesh.parcels_relayed", count)
             self._counters.add("mesh.bytes_relayed", size_bytes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from ironmesh.errors import ConnectionClosed, RemoteProtocolError
@@ -11,7 +11,7 @@ from ironmesh.node.clock import Clock
 from ironmesh.node.link import Link
 from ironmesh.node.pacing import Pacer
 from ironmesh.transport.inbox import Inbox
-from ironmesh.transport.interface import TUNNEL, ConnectionInfo
+from ironmesh.transport.interface import TUNNEL, ConnectionInfo, Receiver
 from ironmesh.types import NodeId, Unit
 from ironmesh.wire.legacy.tunnel import TunnelFrame, TunnelReader, TunnelWriter
 from ironmesh.wire.native.constants import SUBPROTOCOL
@@ -101,6 +101,10 @@ class TunnelConnection:
                 await self.link.wait_for_room()
         self._check_open()
 
+    def write(self, units: Sequence[Unit]) -> Awaitable[None]:
+        """Send units in order; await what is returned, which is as fast as relays take them."""
+        return self.send(units)
+
     def _check_open(self) -> None:
         if self._end is not None:
             raise self._end()
@@ -113,13 +117,17 @@ class TunnelConnection:
         """
         return await self._inbox.get()
 
-    async def receive_many(self) -> list[Unit]:
-        """Return all units that have arrived; waits for the first.
+    def give_to(self, receiver: Receiver) -> None:
+        """Give what has arrived and what will to `receiver`, from now on."""
+        self._inbox.give_to(receiver)
 
-        Raises:
-            ConnectionClosed: the tunnel is over, and what arrived before was read.
-        """
-        return await self._inbox.get_all()
+    def pause(self) -> None:
+        """Keep what arrives; the tunnel is given up once it is too much."""
+        self._inbox.pause()
+
+    def resume(self) -> None:
+        """Give on to the receiver, first what was kept."""
+        self._inbox.resume()
 
     def feed(self, frame: TunnelFrame) -> None:
         """A frame of the other end arrived."""
@@ -130,6 +138,7 @@ class TunnelConnection:
             return
         if unit is not None:
             self._inbox.put(unit)
+            self._hand_over()
         elif self._reader.is_closed:
             self._finish(
                 lambda: ConnectionClosed(
@@ -159,9 +168,14 @@ class TunnelConnection:
             return
         self._end = error
         self._inbox.end(error)
+        self._hand_over()
         if self.link.is_usable and not self._reader.is_closed:
             self._put(self._writer.close())
         self._on_end(self)
+
+    def _hand_over(self) -> None:
+        """Not at once: the link that carries the tunnel is at work."""
+        asyncio.get_running_loop().call_soon(self._inbox.hand_over)
 
 
 def tunnel_host(neighbour: NodeId) -> str:

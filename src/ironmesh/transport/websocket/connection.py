@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, cast
 
 from websockets.exceptions import PayloadTooBig
@@ -19,7 +19,7 @@ from websockets.server import ServerProtocol
 
 from ironmesh.errors import ConnectionClosed
 from ironmesh.transport.inbox import Inbox
-from ironmesh.transport.interface import ConnectionInfo, Endpoint
+from ironmesh.transport.interface import ConnectionInfo, Endpoint, Receiver
 from ironmesh.transport.tls import fingerprint
 from ironmesh.transport.websocket.heartbeat import Heartbeat
 from ironmesh.transport.websocket.limits import Timing
@@ -31,6 +31,9 @@ MAX_REQUEST_BYTES: Final = 16 * 1024
 MAX_UNREAD_ANSWER_BYTES: Final = 64 * 1024
 """Pongs that may wait for a peer that pings and does not read."""
 WRITE_BUFFER_BYTES: Final = 128 * 1024
+FIRST_READ_BYTES: Final = 16 * 1024
+"""What is read at once; four times as much each time that it was not enough."""
+MAX_READ_BYTES: Final = 256 * 1024
 SLOWEST_PEER_BYTES_PER_S: Final = 64 * 1024
 """What a large batch may need above the time that each one has."""
 CLOSE_TIMEOUT_S: Final = 0.8
@@ -42,7 +45,7 @@ SILENT: Final = logging.Logger("ironmesh.websocket")  # noqa: LOG001 - outside t
 SILENT.disabled = True
 
 
-class WebSocketConnection(asyncio.Protocol):
+class WebSocketConnection(asyncio.BufferedProtocol):
     """A `Connection` over WebSocket, for either role.
 
     Args:
@@ -65,6 +68,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._offered = offered
         self._remote = remote
         self._send_timeout_s = timing.send_timeout_s
+        self._read_buffer = bytearray(FIRST_READ_BYTES)
         self._inbox = Inbox(self._pause_reading, self._resume_reading)
         self._reassembly = Reassembly()
         self._heartbeat = Heartbeat(
@@ -100,6 +104,15 @@ class WebSocketConnection(asyncio.Protocol):
         Raises:
             ConnectionClosed: the connection ended, or the peer did not read within the limit.
         """
+        if (waiting := self.write(units)) is not None:
+            await waiting
+
+    def write(self, units: Sequence[Unit]) -> Awaitable[None] | None:
+        """Write units in order, in one go; await what is returned until the peer made room.
+
+        Raises:
+            ConnectionClosed: the connection ended, or the peer did not read within the limit.
+        """
         if self._engine.state is not OPEN or self._is_gone:
             raise self._closed()
         size = 0
@@ -110,8 +123,7 @@ class WebSocketConnection(asyncio.Protocol):
             else:
                 self._engine.send_binary(unit)
         self._flush()
-        if not self._can_write.is_set():
-            await self._drain(size)
+        return None if self._can_write.is_set() else self._drain(size)
 
     async def receive(self) -> Unit:
         """Return the next unit.
@@ -121,13 +133,17 @@ class WebSocketConnection(asyncio.Protocol):
         """
         return await self._inbox.get()
 
-    async def receive_many(self) -> list[Unit]:
-        """Return all units that have arrived, in order; waits for the first.
+    def give_to(self, receiver: Receiver) -> None:
+        """Give what has arrived and what will to `receiver`, from now on."""
+        self._inbox.give_to(receiver)
 
-        Raises:
-            ConnectionClosed: the connection ended, and what arrived before was read.
-        """
-        return await self._inbox.get_all()
+    def pause(self) -> None:
+        """Keep what arrives; once it is too much, the peer is not read any more."""
+        self._inbox.pause()
+
+    def resume(self) -> None:
+        """Give on to the receiver, first what was kept."""
+        self._inbox.resume()
 
     async def close(self, code: int = CloseCode.NORMAL_CLOSURE) -> None:
         """Say goodbye in WebSocket's way, and hang up within `CLOSE_TIMEOUT_S` in any case."""
@@ -173,11 +189,19 @@ class WebSocketConnection(asyncio.Protocol):
         self._inbox.end(self._closed)
         self._can_write.set()
         self._lost.set_result(None)
+        self._inbox.hand_over()
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes arrived."""
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio names it
+        """Return where the next bytes belong."""
+        return self._read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes arrived there."""
         if self._is_gone:
             return
+        data = self._read_buffer[:nbytes]
+        if nbytes == len(self._read_buffer) < MAX_READ_BYTES:
+            self._read_buffer = bytearray(4 * nbytes)
         self._heartbeat.heard()
         if not self._opening.done() and not self._may_be_http(data):
             self._abort("the other side speaks no WebSocket")
@@ -189,6 +213,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._unread_answer_bytes += answered
             if self._unread_answer_bytes > MAX_UNREAD_ANSWER_BYTES:
                 self._abort("the peer pings and does not read the answers")
+        self._inbox.hand_over()
 
     def eof_received(self) -> None:
         """The peer sends nothing more; asyncio hangs up after this."""
@@ -206,7 +231,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     # --- Opening ---
 
-    def _may_be_http(self, data: bytes) -> bool:
+    def _may_be_http(self, data: bytearray) -> bool:
         """Judge the first bytes: a TLS hello would have us wait for a line that never ends."""
         is_first = self._request_bytes == 0
         self._request_bytes += len(data)
