@@ -246,7 +246,7 @@ MUTATIONS = (
     Mutation(
         "A8",
         "node/link.py",
-        "            self._owner.link_event(self, UnitRefused(error.reason, str(error)))\n",
+        "            self._owner.link_event(self, UnitRefused(then.reason, str(then)))\n",
         "",
         "a8_a_record",
     ),

@@ -68,7 +68,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._offered = offered
         self._remote = remote
         self._send_timeout_s = timing.send_timeout_s
-        self._read_buffer = bytearray(FIRST_READ_BYTES)
+        self._read_buffer = memoryview(bytearray(FIRST_READ_BYTES))
         self._inbox = Inbox(self._pause_reading, self._resume_reading)
         self._reassembly = Reassembly()
         self._heartbeat = Heartbeat(
@@ -191,7 +191,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         self._lost.set_result(None)
         self._inbox.hand_over()
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio names it
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio names it
         """Return where the next bytes belong."""
         return self._read_buffer
 
@@ -199,9 +199,9 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         """So many bytes arrived there."""
         if self._is_gone:
             return
-        data = self._read_buffer[:nbytes]
+        data = bytes(self._read_buffer[:nbytes])
         if nbytes == len(self._read_buffer) < MAX_READ_BYTES:
-            self._read_buffer = bytearray(4 * nbytes)
+            self._read_buffer = memoryview(bytearray(4 * nbytes))
         self._heartbeat.heard()
         if not self._opening.done() and not self._may_be_http(data):
             self._abort("the other side speaks no WebSocket")
@@ -231,7 +231,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
 
     # --- Opening ---
 
-    def _may_be_http(self, data: bytearray) -> bool:
+    def _may_be_http(self, data: bytes) -> bool:
         """Judge the first bytes: a TLS hello would have us wait for a line that never ends."""
         is_first = self._request_bytes == 0
         self._request_bytes += len(data)

@@ -202,7 +202,7 @@ def test_records_open_in_their_order_only(order: list[int]) -> None:
         expected = Refusal.REPLAY if number < place else Refusal.ORDER
         assert reason(bob, units[number]) is expected
         with pytest.raises(LocalProtocolError):
-            bob.open(units[place], NOW)
+            bob.open(units[number], NOW)
         return
 
 
