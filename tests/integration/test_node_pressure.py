@@ -57,7 +57,7 @@ async def test_a_peer_that_does_not_read_slows_its_senders_and_nobody_else(nodes
         grown, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert not flood.done(), "the sender waits"
-        assert link._queue.size_bytes < HIGH_WATER_BYTES + 100_000
+        assert link._writer.queue.size_bytes < HIGH_WATER_BYTES + 100_000
         assert grown < 2_000_000
         await _cancel(flood)
         proxy.to_server.resume()
@@ -80,7 +80,9 @@ async def test_senders_go_on_when_the_peer_reads_again(nodes: Nodes) -> None:
 
         senders = asyncio.gather(*(send_some() for _ in range(8)))
         await eventually(lambda: link.is_full, "a full queue")
-        assert link._queue.size_bytes < HIGH_WATER_BYTES + 8 * 40_000, "one each above the mark"
+        assert link._writer.queue.size_bytes < HIGH_WATER_BYTES + 8 * 40_000, (
+            "one each above the mark"
+        )
         proxy.to_server.resume()
         await senders
         await bob.has_received(160)
@@ -112,7 +114,7 @@ async def test_what_is_kept_does_not_fill_the_link_of_a_peer_that_does_not_read(
         proxy.to_server.stall()
         for _ in range(120):
             await alice.node.send("bob", bytes(50_000))
-        assert alice.link(bob)._queue.size_bytes < 5_000_000, "the outbox has a window"
+        assert alice.link(bob)._writer.queue.size_bytes < 5_000_000, "the outbox has a window"
         await alice.node.send("carol", b"unhindered")
         await carol.has_received(1)
         proxy.to_server.resume()

@@ -256,6 +256,7 @@ class Link:
         if self._probe_deadline is None:
             self._probe_deadline = self._clock.now().mono + PROBE_S
             self.ping()
+            self._watch()
 
     def rekey(self) -> bool:
         """Start a key change; False when one is under way or the peer cannot."""
@@ -324,8 +325,7 @@ class Link:
             await self._stop()
 
     async def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         try:
             if self._delivering is not None:
                 self._delivering.cancel()
@@ -485,6 +485,14 @@ class Link:
             self.traffic.messages_sent += _count(messages)
             self._owner.link_written(messages)
 
+    def flushing(self) -> None:
+        """What is due comes before anything else is written.
+
+        Timers may be late: they stand still while the machine sleeps.
+        """
+        if self._timer is not None and self._timer_at <= self._clock.now().mono:
+            self._do_what_is_due()
+
     def flushed(self) -> None:
         """All that may go now was written."""
         self._watch()
@@ -507,25 +515,31 @@ class Link:
         for other in (self._spare_until, self._close_by):
             if other is not None and (due is None or other < due):
                 due = other
-        if due is None or (self._timer is not None and self._timer_at <= due):
+        if due is None or self._over.done() or (self._timer is not None and self._timer_at <= due):
             return
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         self._timer_at = due
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(max(0.0, due - now), self._on_timer)
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _on_timer(self) -> None:
-        self._timer = None
+        self._do_what_is_due()
+        self._writer.flush()
+        self._watch()
+
+    def _do_what_is_due(self) -> None:
+        self._stop_timer()
         now = self._clock.now()
         if self._spare_until is not None and self._spare_until <= now.mono:
             self._spare_until = None
             self.close_soon("duplicate")
         if not self._is_deaf(now.mono):
             self._judge_silence(now)
-        self._writer.flush()
-        if not self._over.done():
-            self._watch()
 
     def _judge_silence(self, now: Instant) -> None:
         due = self._channel.next_timer

@@ -32,6 +32,10 @@ class WriterOwner(Protocol):
         """The transport has these messages, or units of so many bytes without any."""
         ...
 
+    def flushing(self) -> None:
+        """Something may be written now."""
+        ...
+
     def flushed(self) -> None:
         """All that may go now was written, or the peer is waited for."""
         ...
@@ -135,6 +139,7 @@ class LinkWriter:
             return
         self._is_flushing = True
         try:
+            self._owner.flushing()
             self._write_opening()
             self._drain()
         except ConnectionClosed:

@@ -31,8 +31,8 @@ MAX_REQUEST_BYTES: Final = 16 * 1024
 MAX_UNREAD_ANSWER_BYTES: Final = 64 * 1024
 """Pongs that may wait for a peer that pings and does not read."""
 WRITE_BUFFER_BYTES: Final = 128 * 1024
-FIRST_READ_BYTES: Final = 16 * 1024
-"""What is read at once; four times as much each time that it was not enough."""
+FIRST_READ_BYTES: Final = 4 * 1024
+"""What is read at once; eight times as much each time that it was not enough."""
 MAX_READ_BYTES: Final = 256 * 1024
 SLOWEST_PEER_BYTES_PER_S: Final = 64 * 1024
 """What a large batch may need above the time that each one has."""
@@ -201,7 +201,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             return
         data = bytes(self._read_buffer[:nbytes])
         if nbytes == len(self._read_buffer) < MAX_READ_BYTES:
-            self._read_buffer = memoryview(bytearray(4 * nbytes))
+            self._read_buffer = memoryview(bytearray(8 * nbytes))
         self._heartbeat.heard()
         if not self._opening.done() and not self._may_be_http(data):
             self._abort("the other side speaks no WebSocket")
