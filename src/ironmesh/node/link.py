@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from enum import Enum
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Final, Protocol
 
 import msgspec
 
@@ -122,7 +123,7 @@ class Link:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._arrived: deque[Unit] = deque()
-        self._delivering: asyncio.Task[None] | None = None
+        self._delivering: asyncio.Future[None] | None = None
         self._delivering_since: float | None = None
         self._deaf_until = now.mono
         self._probe_deadline: float | None = None if is_confirmed else now.mono + CONFIRM_S
@@ -335,16 +336,9 @@ class Link:
             await self._connection.close()
             self._channel.close(self._reason, self._clock.now())
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a part of this link's work; `run` fails if it does."""
-        task = asyncio.create_task(work, name=f"link-{self.peer[:8]}")
-        task.add_done_callback(self._check)
-        return task
-
-    def _check(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled() or self._over.done():
-            return
-        if (error := task.exception()) is not None:
+    def failed(self, error: BaseException) -> None:
+        """Something went wrong that never should: `run` raises it."""
+        if not self._over.done():
             self._over.set_exception(error)
 
     def _end(self, reason: str) -> None:
@@ -382,7 +376,9 @@ class Link:
             waiting = self._deliver(messages)
             if waiting is not None:
                 self._connection.pause()
-                self._delivering = self.spawn(self._wait(waiting, then))
+                self._delivering_since = self._clock.now().mono
+                self._delivering = asyncio.ensure_future(waiting)
+                self._delivering.add_done_callback(partial(self._caught_up, then))
                 return
             if then is None:
                 return
@@ -417,19 +413,21 @@ class Link:
         self.traffic.messages_received += _count(messages)
         return self._owner.deliver(self, messages)
 
-    async def _wait(
-        self, waiting: Awaitable[None], then: Opened | RemoteProtocolError | None
+    def _caught_up(
+        self, then: Opened | RemoteProtocolError | None, delivering: asyncio.Future[None]
     ) -> None:
-        began = self._delivering_since = self._clock.now().mono
-        try:
-            await waiting
-        finally:
-            self._delivering_since = None
-            now = self._clock.now().mono
-            if now - began > DEAF_S:
-                # What arrived meanwhile is read first, then the peer's silence is judged.
-                self._deaf_until = now + DEAF_S
+        """The owner took what it was given last."""
+        began, self._delivering_since = self._delivering_since, None
         self._delivering = None
+        if delivering.cancelled():
+            return
+        if (error := delivering.exception()) is not None:
+            self.failed(error)
+            return
+        now = self._clock.now().mono
+        if began is not None and now - began > DEAF_S:
+            # What arrived meanwhile is read first, then the peer's silence is judged.
+            self._deaf_until = now + DEAF_S
         self._take([] if then is None else self._go_on(then))
         if self._delivering is None:
             self._connection.resume()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, Protocol
 
 from ironmesh.errors import ConnectionClosed, RemoteProtocolError
 from ironmesh.node.clock import Clock
@@ -40,8 +41,8 @@ class WriterOwner(Protocol):
         """All that may go now was written, or the peer is waited for."""
         ...
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run work that waits; the session ends if it fails."""
+    def failed(self, error: BaseException) -> None:
+        """Something went wrong that never should."""
         ...
 
     def broke(self, error: RemoteProtocolError) -> None:
@@ -79,7 +80,7 @@ class LinkWriter:
         self._company: asyncio.TimerHandle | None = None
         self._turn: asyncio.TimerHandle | None = None
         """When the peer takes the next frame."""
-        self._waiting: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Future[None] | None = None
         """For the peer to read what was written."""
         self._goodbye: str | None = None
         self.has_parted = False
@@ -144,7 +145,7 @@ class LinkWriter:
             self._drain()
         except ConnectionClosed:
             # What arrived before is read first; then the connection itself says why it ended.
-            self._waiting = self._owner.spawn(self._connection.close())
+            self._hang_up()
         except RemoteProtocolError as error:
             self._owner.broke(error)
             return
@@ -201,17 +202,25 @@ class LinkWriter:
         size_bytes = sum(map(len, units))
         if waiting is None:
             self._owner.written(messages, size_bytes)
-        else:
-            self._waiting = self._owner.spawn(self._wait(waiting, messages, size_bytes))
-
-    async def _wait(
-        self, waiting: Awaitable[None], messages: Sequence[Message], size_bytes: int
-    ) -> None:
-        try:
-            await waiting
-        except ConnectionClosed:
-            await self._connection.close()
             return
-        self._waiting = None
-        self._owner.written(messages, size_bytes)
-        self.flush()
+        self._waiting = asyncio.ensure_future(waiting)
+        self._waiting.add_done_callback(partial(self._go_on, messages, size_bytes))
+
+    def _go_on(
+        self, messages: Sequence[Message], size_bytes: int, waiting: asyncio.Future[None]
+    ) -> None:
+        """The peer has read on, or the connection ended."""
+        if waiting.cancelled():
+            return
+        error = waiting.exception()
+        if isinstance(error, ConnectionClosed):
+            self._hang_up()
+        elif error is not None:
+            self._owner.failed(error)
+        else:
+            self._waiting = None
+            self._owner.written(messages, size_bytes)
+            self.flush()
+
+    def _hang_up(self) -> None:
+        self._waiting = asyncio.ensure_future(self._connection.close())
