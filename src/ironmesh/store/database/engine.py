@@ -16,8 +16,7 @@ from ironmesh.store.database.faults import is_sync_failure, translated
 from ironmesh.store.database.inbox_rows import InboxRows
 from ironmesh.store.database.journal import Notes
 from ironmesh.store.database.loading import load_snapshot, read_salts
-from ironmesh.store.database.logspace import LogSpace
-from ironmesh.store.database.opening import log_of, open_database
+from ironmesh.store.database.opening import open_database
 from ironmesh.store.database.outbox_rows import OutboxRows, Payloads
 from ironmesh.store.database.plan import Plan
 from ironmesh.store.database.pruning import Pruning
@@ -59,7 +58,6 @@ class Engine:
         self._outbox = OutboxRows(self._connection, self._sealer)
         self._inbox = InboxRows(self._connection, self._sealer)
         self._pruning = Pruning(self._connection)
-        self._log = LogSpace(log_of(path))
 
     def load(self, notes: Notes) -> Snapshot:
         """Bring what the journal says into the database, and return what is there."""
@@ -104,7 +102,6 @@ class Engine:
 
     def close(self) -> None:
         """Bring the log into the database, and close it."""
-        self._log.close()
         # A checkpoint that fails loses nothing: the log stays, and the next start reads it.
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -137,7 +134,6 @@ class Engine:
             unstorable = StoreError(f"a row cannot be stored ({error})", "report this as a bug")
             unstorable.__cause__ = error
             return unstorable
-        self._log.follow()
         return None
 
     def _drop(self) -> None:

@@ -72,7 +72,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         sqlite3.Error: it cannot be opened.
     """
     # The file itself is not opened here: closing it would drop the locks that this process has.
-    _check_wal(path, log_of(path))
+    _check_wal(path, _beside(path, "-wal"))
     # Not mode=ro: without its writer, a database with a log can only be read where files beside it
     # can be made.
     connection = sqlite3.connect(
@@ -87,14 +87,9 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def log_of(path: Path) -> Path:
-    """Return where SQLite keeps the log of a database."""
-    return _beside(path, "-wal")
-
-
 def _check_files(path: Path, *, is_new: bool) -> None:
     make_private_dir(path.parent)
-    wal = log_of(path)
+    wal = _beside(path, "-wal")
     for existing in (path, wal, _beside(path, "-shm")):
         if existing.is_symlink() or existing.exists():
             os.close(open_for_append(existing))
