@@ -137,8 +137,9 @@ class Agent:
             MessageTooLargeError, QueueFullError, StoreError, NoPathError: nothing was accepted.
             NotRunningError: before `run`.
         """
+        payload = message if type(message) is bytes else _bytes(message)
         return await self.daemon.send_message(
-            target, msg_type, _bytes(message), priority, durable=durable, ttl=ttl
+            target, msg_type, payload, priority, durable=durable, ttl=ttl
         )
 
     def send_sync(
@@ -233,8 +234,6 @@ _BYTES: Final = bytes | bytearray | memoryview
 
 
 def _bytes(message: str | bytes) -> bytes:
-    if type(message) is bytes:
-        return message
     if isinstance(message, str):
         return message.encode()
     if isinstance(message, _BYTES):

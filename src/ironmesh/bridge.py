@@ -363,7 +363,7 @@ async def _send(
         lifetime_s = DEFAULT_LIFETIME_S if lifetime_s is None else lifetime_s
         (message_id,) = await node.accept(to_node, payload, msg_type, rank, lifetime_s)
     else:
-        _node_id, message_id = await node.send(to_node, payload, msg_type, rank, is_durable=False)
+        _, message_id = await node.send(to_node, payload, msg_type, rank, is_durable=False)
     return Receipt(message_id, embedded)
 
 

@@ -17,7 +17,6 @@ from ironmesh.errors import NotRunningError
 from ironmesh.node.ahead import load_ahead
 from ironmesh.node.deliveries import Deliveries
 from ironmesh.node.events import MessageReceived
-from ironmesh.node.node import Node
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.threads import HandlerThread, LoopThread, is_cancelled
 from ironmesh.types import NodeId
@@ -45,6 +44,8 @@ class EmbeddedNode:
 
     def __init__(self, config: NodeConfig, deliver: Deliver) -> None:
         self._host = Host(config)
+        self.node: Final = self._host.node
+        """The node itself."""
         self._deliver = deliver
         self._tasks = TaskSupervisor(self.node.counters)
         self._handling: asyncio.Task[Any] | None = None
@@ -53,11 +54,6 @@ class EmbeddedNode:
         self._node_id: NodeId | None = None
         self._handlers = HandlerThread(f"ironmesh-{config.name}-handlers")
         self.thread = LoopThread(f"ironmesh-{config.name}", self.finish)
-
-    @property
-    def node(self) -> Node:
-        """The node itself."""
-        return self._host.node
 
     @property
     def node_id(self) -> NodeId | None:

@@ -15,6 +15,7 @@ from ironmesh.errors import QueueFullError
 from ironmesh.types import PRIORITIES, MessageId, NodeId
 from ironmesh.wire.receipts import Floor, join_id
 
+_ACCEPTED: Final = Stage.ACCEPTED
 _READY: Final = Stage.READY
 _LOADING: Final = Stage.LOADING
 _ON_WIRE: Final = Stage.ON_WIRE
@@ -95,13 +96,14 @@ class Lane:
 
     def add(self, entry: Entry) -> None:
         """Count an entry and its number."""
+        row = entry.row
         self.count += 1
-        self.size_bytes += entry.row.size_bytes
-        if entry.row.id.startswith(self.epoch):
+        self.size_bytes += row.size_bytes
+        if row.id.startswith(self.epoch):
             self._ledger.append(entry)
 
     def saved(self, entry: Entry) -> None:
-        """An entry is on disk."""
+        """An entry is on disk, and waits for its turn if it did not end meanwhile."""
         if entry.number >= self.saved_next:
             self.saved_next = entry.number + 1
         size_bytes = entry.row.size_bytes
@@ -110,13 +112,17 @@ class Lane:
         if entry.payload is not None:
             self.cached_bytes += size_bytes
         entry.is_saved = True
+        if entry.stage is _ACCEPTED:
+            entry.stage = _READY
+            self._fresh[entry.rank].append(entry)
 
     def leave(self, entry: Entry, stage: Stage = Stage.ENDED) -> None:
         """Take an entry out of queue and count."""
         self._move(entry, stage)
         self.count -= 1
         self.size_bytes -= entry.row.size_bytes
-        self.uncache(entry)
+        if entry.payload is not None:
+            self.uncache(entry)
 
     def gone(self, entry: Entry) -> None:
         """The end of an entry is on disk, or the entry will never be."""
@@ -176,11 +182,6 @@ class Lane:
 
     # --- Stages ------------------------------------------------------------------------------
 
-    def line_up(self, entry: Entry) -> None:
-        """An entry that is new on disk waits for its turn."""
-        entry.stage = _READY
-        self._fresh[entry.rank].append(entry)
-
     def wait(self, entry: Entry) -> None:
         """An entry waits for its turn: first in line if it was transmitted before."""
         if entry.stage is _HELD:
@@ -230,8 +231,8 @@ class Lane:
                     continue
                 count += 1
                 size_bytes += entry.row.size_bytes
-                self._into_window(entry)
                 taken.append(entry)
+        self._put_into_window(taken)
         return taken, oversized
 
     def _pop(self, again: list[tuple[int, Entry]]) -> Entry | None:
@@ -241,14 +242,15 @@ class Lane:
                 return entry
         return None
 
-    def _into_window(self, entry: Entry) -> None:
-        entry.stage = _LOADING
-        entry.is_fresh = False
-        entry.tries += 1
-        entry.attempts += 1
-        self.window[entry.row.id] = entry
-        self._window_counts[entry.rank] += 1
-        self._window_bytes[entry.rank] += entry.row.size_bytes
+    def _put_into_window(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            entry.stage = _LOADING
+            entry.is_fresh = False
+            entry.tries += 1
+            entry.attempts += 1
+            self.window[entry.row.id] = entry
+            self._window_counts[entry.rank] += 1
+            self._window_bytes[entry.rank] += entry.row.size_bytes
 
     # --- Link --------------------------------------------------------------------------------
 

@@ -221,7 +221,12 @@ class Outbox:
         """A peer says what became of messages; only the destination of a message may."""
         lane = self._shelf.lane(peer)
         actions: list[OutboxAction] = []
-        entries = [one for one in self._shelf.find(receipt.ids) if _may_be_out(one.stage)]
+        # It cannot concern one that never went, or that is over.
+        entries = [
+            one
+            for one in self._shelf.find(receipt.ids)
+            if not (one.stage is _ENDED or one.stage is _ACCEPTED or one.stage is _YIELDING)
+        ]
         mine = [entry for entry in entries if entry.row.destination == peer]
         if len(mine) < len(entries):
             forged = tuple(entry.row.id for entry in entries if entry.row.destination != peer)
@@ -303,11 +308,6 @@ class Outbox:
     ) -> None:
         for lane in self._shelf.lanes_of(entries):
             self._sender.pump(lane, now, actions)
-
-
-def _may_be_out(stage: Stage) -> bool:
-    """Tell whether a receipt can concern a message: it went, and it is not over."""
-    return stage is not _ENDED and stage is not _ACCEPTED and stage is not _YIELDING
 
 
 def _evictions(victims: Iterable[Entry], now: Instant) -> Iterator[UpdateOutbox]:

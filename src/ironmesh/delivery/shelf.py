@@ -147,16 +147,14 @@ class Shelf:
 
     def saved(self, entries: Iterable[Entry], actions: list[OutboxAction]) -> None:
         """Accepted messages are on disk, and so is the end of those that made room for them."""
-        accepted, lanes = Stage.ACCEPTED, self._lanes
+        lanes = self._lanes
         for entry in entries:
             lane = lanes[entry.row.destination]
             lane.saved(entry)
             if entry.victims:
                 self._evict(lane, entry.victims, actions)
                 entry.victims = ()
-            if entry.stage is accepted:
-                lane.line_up(entry)
-            elif entry.end is not None:
+            if entry.end is not None:
                 actions.append(_commit_ends([entry]))
 
     def _evict(self, lane: Lane, victims: Sequence[Entry], actions: list[OutboxAction]) -> None:
@@ -205,7 +203,8 @@ class Shelf:
             del known[row.id]
         if self.unsaved:
             self.unsaved.drop_all(ended)
-        return [entry for entry in ended if entry.is_being_cancelled]
+        cancelled = OutboxState.CANCELLED
+        return [one for one in ended if one.end is not None and one.end.state is cancelled]
 
     def save_ends(self, now: Instant, actions: list[OutboxAction]) -> None:
         """Try again what the store would not take."""

@@ -201,7 +201,7 @@ class Outbound:
         self._check_type(msg_type)
         if link is None:
             self._check_way(destination)
-        limit = link.max_payload_bytes if link is not None else self._max_payload_bytes
+        limit = link.info.max_payload_bytes if link is not None else self._max_payload_bytes
         if len(payload) > limit:
             raise MessageTooLargeError(
                 f"the payload has {len(payload)} bytes, the wire carries {limit}",

@@ -33,7 +33,7 @@ from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.ways import Way, Ways
 from ironmesh.observe.counters import Counters
 from ironmesh.types import Message, MessageId, MessagePriority, MessageType, NodeId
-from ironmesh.wire.receipts import Item, Receipt, encode, is_live, share_out
+from ironmesh.wire.receipts import LIVE_EPOCH, Item, Receipt, encode, share_out
 
 _log = logging.getLogger("ironmesh.node")
 
@@ -103,7 +103,8 @@ class Outgoing:
             StoreError: they could not be brought to disk; none was accepted.
             NotRunningError: the node stops.
         """
-        self._check_open()
+        if self._is_closed:
+            raise _stopped()
         for draft in drafts:
             if draft.destination not in self._in_use:
                 self.way_changed(draft.destination)
@@ -132,10 +133,6 @@ class Outgoing:
         if not saving.cancelled():
             saving.exception()  # whoever waited has it; nobody may have
 
-    def _check_open(self) -> None:
-        if self._is_closed:
-            raise NotRunningError("the node has stopped", "start it first")
-
     # --- How messages stand ------------------------------------------------------------------
 
     def ending(self, message_id: MessageId) -> Ending | None:
@@ -155,7 +152,8 @@ class Outgoing:
             raise KeyError(message_id)
         if ending.state.is_end:
             return ending
-        self._check_open()
+        if self._is_closed:
+            raise _stopped()
         waiter: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(message_id, []).append(waiter)
         try:
@@ -208,7 +206,7 @@ class Outgoing:
 
     def written(self, messages: Sequence[Message]) -> None:
         """A link's transport has these messages."""
-        ids = [message.id for message in messages if not is_live(message.id)]
+        ids = [one.id for one in messages if not one.id.startswith(LIVE_EPOCH)]
         if ids:
             self._run(self._outbox.written(ids, self._clock.now()))
 
@@ -315,4 +313,8 @@ class Outgoing:
         self._waiters.clear()
         for waiter in waiters:
             if not waiter.done():
-                waiter.set_exception(NotRunningError("the node has stopped", "start it first"))
+                waiter.set_exception(_stopped())
+
+
+def _stopped() -> NotRunningError:
+    return NotRunningError("the node has stopped", "start it first")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -65,16 +66,17 @@ class SendQueue:
         A message that goes in pieces ends it: `take_piece` returns the first of them.
         """
         room = min(MAX_BATCH_MESSAGES, limit)
+        most_bytes = self._piece_bytes or math.inf
         batch: list[Message] = []
         size_bytes = 0
         for queue in self._queues:
             while queue and len(batch) < room and size_bytes < MAX_BATCH_BYTES:
-                if self._is_large(queue[0]):
+                more_bytes = len(queue[0].payload)
+                if more_bytes > most_bytes:
                     room = 0
                     break
-                message = queue.popleft()
-                size_bytes += len(message.payload)
-                batch.append(message)
+                size_bytes += more_bytes
+                batch.append(queue.popleft())
         self._taken(len(batch), size_bytes)
         return batch
 

@@ -112,7 +112,7 @@ class LoopThread:
         Raises:
             NotRunningError: the loop is over, or ended meanwhile.
         """
-        return work if self.is_current else self._wait_elsewhere(work)
+        return work if threading.get_ident() == self._ident else self._wait_elsewhere(work)
 
     async def _wait_elsewhere(self, work: Coroutine[Any, Any, T]) -> T:
         future = self.submit(work)

@@ -157,8 +157,7 @@ class NativeChannel:
         """
         if self._writer is None:
             raise LocalProtocolError("the channel is closed")
-        for message in messages if piece is None else (*messages, piece.message):
-            self._check_sendable(message)
+        self._check_sendable(messages if piece is None else (*messages, piece.message))
         packer = Packer(self._writer, self._max_bytes)
         self._put_controls(packer, now)
         packer.put_messages(messages)
@@ -229,17 +228,19 @@ class NativeChannel:
 
     # --- Out ---------------------------------------------------------------------------------
 
-    def _check_sendable(self, message: Message) -> None:
-        size = len(message.payload)
-        if size > MAX_PAYLOAD_BYTES:
-            raise MessageTooLargeError(
-                f"the payload has {size} bytes, this link takes {MAX_PAYLOAD_BYTES}",
-                "send it in parts",
-            )
-        if message.source != self._own_id or message.destination != self._peer_id:
-            raise LocalProtocolError("only messages of this node to its peer can be sealed")
-        if not is_sendable(message.type):
-            raise LocalProtocolError(f"messages of type {message.type!a} are not sent")
+    def _check_sendable(self, messages: Sequence[Message]) -> None:
+        own_id, peer_id = self._own_id, self._peer_id
+        for message in messages:
+            size = len(message.payload)
+            if size > MAX_PAYLOAD_BYTES:
+                raise MessageTooLargeError(
+                    f"the payload has {size} bytes, this link takes {MAX_PAYLOAD_BYTES}",
+                    "send it in parts",
+                )
+            if message.source != own_id or message.destination != peer_id:
+                raise LocalProtocolError("only messages of this node to its peer can be sealed")
+            if not is_sendable(message.type):
+                raise LocalProtocolError(f"messages of type {message.type!a} are not sent")
 
     def _put_controls(self, packer: Packer, now: Instant) -> None:
         if self._must_say_ready:

@@ -53,10 +53,16 @@ class Packer:
         capacity, parcel = self._capacity, MeshType.PARCEL
         for message in messages:
             prefix, payload = encode_prefix(message), message.payload
-            if len(payload) > PACK_BYTES or len(prefix) + len(payload) > capacity:
+            size = len(prefix) + len(payload)
+            if size > capacity or len(payload) > PACK_BYTES:
                 self.put_piece(Piece(message, 0, len(payload)))
-            else:
-                self._put(prefix, payload, is_signed=message.type != parcel)
+                continue
+            if self._count and (self._count == PACK_MESSAGES or self._size + size > self._room):
+                self.flush()
+            self._parts += (prefix, payload)
+            self._size += size
+            self._count += 1
+            self._is_signed = self._is_signed or message.type != parcel
 
     def put_piece(self, piece: Piece) -> None:
         """Add a part of a message, in as many chunks as it needs."""
