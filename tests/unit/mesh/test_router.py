@@ -137,6 +137,32 @@ def test_a_new_neighbour_hears_of_us_at_once() -> None:
     assert told.beacons == (beacon("me"),)
 
 
+def test_neighbours_that_were_there_before_our_first_beacon_hear_of_it_at_once() -> None:
+    bench = Bench()
+    bench.up(ANN, BOB)
+    bench.announce(beacon("me"))
+    for peer in (ANN, BOB):
+        [told] = bench.told(peer)
+        assert told.beacons == (beacon("me"),)
+    bench.wait(5)
+    assert bench.told(ANN) == [], "and are not told it again"
+    bench.announce(beacon("me", 2))
+    assert bench.told(ANN) == [], "a later one has time"
+
+
+def test_the_only_neighbour_is_not_told_of_itself() -> None:
+    bench = Bench()
+    bench.announce(beacon("me"))
+    bench.up(ANN)
+    bench.sent.clear()
+    bench.tells(ANN, "ann", 1, 0)
+    assert bench.router.next_timer is not None
+    assert bench.router.next_timer > bench.now + 1, "nothing is planned for it"
+    bench.up(BOB)
+    [told] = bench.told(BOB)
+    assert ANN in {each.origin for each in told.routes}
+
+
 def test_a_new_neighbour_hears_at_once_of_those_who_were_there_before(bench: Bench) -> None:
     bench.tells(ANN, "far", 1, 100)
     new = node("new")

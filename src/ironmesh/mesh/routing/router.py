@@ -70,8 +70,16 @@ class Router:
     # --- Inputs: each returns what is to be done --------------------------------------------------
 
     def announce(self, beacon: Beacon, now: float) -> list[RouterAction]:
-        """Tell neighbours of a new beacon of this node; its sequence is larger than before."""
+        """Tell neighbours of a new beacon of this node; its sequence is larger than before.
+
+        The first one they are told at once: nobody knows anything of this node yet.
+        """
+        core = self._core
+        is_first = core.own is None
         self._seeking.announce(beacon)
+        if is_first:
+            for neighbour in core.neighbours.values():
+                core.out += neighbour.tell(neighbour.normal.take())
         return self._done(now)
 
     def link_up(self, peer: NodeId, link: LinkCost, now: float) -> list[RouterAction]:

@@ -236,8 +236,8 @@ class Records:
         self._run(self._book.link_up(peer, now))
 
     def introduce(self, peer: NodeId) -> None:
-        """Give a neighbour that is new to us the own record: it was just told of the beacon."""
-        if self._body and self._book.get(peer) is None:
+        """Give a neighbour that was just told of the beacon the record that it would ask for."""
+        if self._body:
             self._give(peer, (self._body,))
 
     def link_down(self, peer: NodeId) -> None:

@@ -87,6 +87,8 @@ class Mesh:
         self._clock = clock
         self._random = random
         self._counters = counters
+        self._has_spoken = False
+        """Neighbours were told of a beacon of this run."""
         self._told: set[NodeId] = set()
         """Nodes of which programs and people were told that they can be reached."""
         self._changed: list[Callable[[NodeId], None]] = []
@@ -237,7 +239,8 @@ class Mesh:
         self._relay.link_up(link)
         self._records.link_up(link.peer, link.info.peer_clock_ms)
         self._routing.link_up(link)
-        self._records.introduce(link.peer)
+        if self._records.get(link.peer) is None:  # and so, most likely, the other way round
+            self._records.introduce(link.peer)
         self._tasks.spawn(self._routing.measure(link), name=f"cost-{link.peer[:8]}")
 
     def link_down(self, link: Link) -> None:
@@ -421,7 +424,12 @@ class Mesh:
 
     def own_beacon(self, beacon: Beacon) -> None:
         """This node says something new about itself."""
+        is_first = not self._has_spoken
+        self._has_spoken = True
         self._routing.announce(beacon)
+        if is_first:
+            for link in self._links.online():
+                self._records.introduce(link.peer)
 
     def record_learned(self, node_id: NodeId) -> None:
         """Something is known of a node, or anew."""
