@@ -27,7 +27,9 @@ class Counts:
     enqueued: int = 4000
     limited: int = 200
     """Messages of a burst to a node that drops what comes too fast."""
-    resumed: int = 5
+    connects: int = 10
+    """Peers that a node meets, one after the other; fives are begun and finished."""
+    resumed: int = 15
     """Sessions that are resumed, one after the other."""
     handshakes: int = 60
     """Handshakes of the bare state machines."""
@@ -44,6 +46,7 @@ QUICK: Final = Counts(
     round_trips=50,
     enqueued=300,
     limited=100,
+    connects=5,
     resumed=3,
     handshakes=10,
     relayed=200,

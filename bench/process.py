@@ -174,7 +174,12 @@ class NodeProcess:
 
 @contextlib.contextmanager
 def nodes(
-    contestant: Contestant, count: int, *, is_tls: bool = False, is_in_line: bool = False
+    contestant: Contestant,
+    count: int,
+    *,
+    is_tls: bool = False,
+    is_discovering: bool = True,
+    is_in_line: bool = False,
 ) -> Iterator[list[NodeProcess]]:
     """Run `count` fresh nodes of a contestant."""
     running: list[NodeProcess] = []
@@ -183,7 +188,13 @@ def nodes(
             for number in range(count):
                 home = Path(folder) / str(number)
                 home.mkdir()
-                node = NodeProcess(contestant, home, is_tls=is_tls, is_in_line=is_in_line)
+                node = NodeProcess(
+                    contestant,
+                    home,
+                    is_tls=is_tls,
+                    is_discovering=is_discovering,
+                    is_in_line=is_in_line,
+                )
                 running.append(node)
             for node in running:
                 node.begin_start()

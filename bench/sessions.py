@@ -25,25 +25,54 @@ SETTLE_S: Final = 0.1
 """What a new session still does is done after this."""
 
 ONCE_S: Final = 1.0
-"""What a process still does once, after its first session, is done after this."""
+"""What a process still does once, after its start or its first session, is done after this."""
+
+PEERS_AT_ONCE: Final = 5
+"""Peers that are started together: each takes 128 MiB for a moment, to open its keys."""
 
 
 # --- Between processes ----------------------------------------------------------------------------
 
 
 def connect(contestant: Contestant, counts: Counts, *, is_tls: bool) -> Figures:
-    """CPU from the dial until both ends show the session, and what follows at once."""
-    with nodes(contestant, 4, is_tls=is_tls) as (client, server, other_client, other_server):
-        first = _connect(client, server)
-        _connect(other_client, other_server)
-        time.sleep(ONCE_S)
-        later = _mean([_connect(client, other_server), _connect(other_client, server)])
-        resumed = None
-        if not contestant.is_published:
-            resumed = _mean([_resume(client, server) for _ in range(counts.resumed)])
+    """CPU from the dial until both ends show the session, and what follows at once.
+
+    The first session of two fresh processes; then many, of one process that dials and of another
+    that is dialled, each with a peer that it never met, and that is gone before the next one.
+    """
+    with nodes(contestant, 2, is_tls=is_tls) as (client, other_server):
+        first = _connect(client, other_server)
+        other_server.kill()
+        with nodes(contestant, 2, is_tls=is_tls) as (other_client, server):
+            _connect(other_client, server)
+            other_client.kill()
+            time.sleep(ONCE_S)
+            later = (
+                _later(client, counts, lambda peer: _connect(client, peer)[0], is_tls=is_tls),
+                _later(server, counts, lambda peer: _connect(peer, server)[1], is_tls=is_tls),
+            )
+            resumed = None
+            if not contestant.is_published:
+                _connect(client, server)
+                resumed = _median([_resume(client, server) for _ in range(counts.resumed)])
     prefix = f"connect.{'tls' if is_tls else 'plain'}"
     figures = {f"{prefix}.first.both": sum(first), **_sides(f"{prefix}.later", later)}
     return figures | (_sides(f"{prefix}.resumed", resumed) if resumed else {})
+
+
+def _later(
+    node: NodeProcess, counts: Counts, meet: Callable[[NodeProcess], float], *, is_tls: bool
+) -> float:
+    """Let a node meet one fresh peer after the other; return the median of what `meet` tells."""
+    found: list[float] = []
+    while len(found) < counts.connects:
+        with nodes(node.contestant, PEERS_AT_ONCE, is_tls=is_tls, is_discovering=False) as peers:
+            time.sleep(ONCE_S)
+            for peer in peers:
+                found.append(meet(peer))
+                peer.kill()
+                node.ask("wait_peer", peer=peer.node_id, is_online=False)
+    return statistics.median(found)
 
 
 def _connect(client: NodeProcess, server: NodeProcess) -> tuple[float, float]:
@@ -64,8 +93,10 @@ def _resume(client: NodeProcess, server: NodeProcess) -> tuple[float, float]:
     return sides[0]["cpu_s"] * 1e3, sides[1]["cpu_s"] * 1e3
 
 
-def _mean(pairs: list[tuple[float, float]]) -> tuple[float, float]:
-    return statistics.mean(one for one, _ in pairs), statistics.mean(other for _, other in pairs)
+def _median(pairs: list[tuple[float, float]]) -> tuple[float, float]:
+    return statistics.median(one for one, _ in pairs), statistics.median(
+        other for _, other in pairs
+    )
 
 
 def _sides(prefix: str, sides: tuple[float, float]) -> Figures:
