@@ -239,14 +239,14 @@ MUTATIONS = (
     Mutation(
         "A8",
         "node/link.py",
-        "if self._channel.is_truncated else error.what",
-        "if self._channel is None else error.what",
+        "if self._channel.is_truncated else",
+        "if self._channel is None else",
         "a8_an_end",
     ),
     Mutation(
         "A8",
         "node/link.py",
-        "            self._owner.link_event(self, UnitRefused(then.reason, str(then)))\n",
+        "        self._owner.link_event(self, UnitRefused(error.reason, str(error)))\n",
         "",
         "a8_a_record",
     ),

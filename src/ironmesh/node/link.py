@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Sequence
 from enum import Enum
-from functools import partial
 from typing import Final, Protocol
 
 import msgspec
 
 from ironmesh.errors import ConnectionClosed, RemoteProtocolError
 from ironmesh.node.clock import Clock
+from ironmesh.node.linkreader import DEAF_S, LinkReader
 from ironmesh.node.linkwriter import LinkWriter
 from ironmesh.session.interface import (
     Channel,
@@ -36,8 +35,6 @@ FAREWELL_S: Final = 1.0
 
 FRESH_S: Final = 1.0
 """A ping that has been on its way for less than this answers whoever asks now as well."""
-DEAF_S: Final = 1.0
-"""A handler that holds the reader up for longer is slow."""
 
 
 class LinkState(Enum):
@@ -120,12 +117,9 @@ class Link:
         self._owner = owner
         self._clock = clock
         self._writer = LinkWriter(connection, channel, self, clock, opening)
+        self._reader = LinkReader(connection, channel, self, clock)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._arrived: deque[Unit] = deque()
-        self._delivering: asyncio.Future[None] | None = None
-        self._delivering_since: float | None = None
-        self._deaf_until = now.mono
         self._probe_deadline: float | None = None if is_confirmed else now.mono + CONFIRM_S
         self._spare_until: float | None = None
         self._close_by: float | None = None
@@ -316,7 +310,7 @@ class Link:
         """Serve the session until it ends; return why it ended, for people."""
         try:
             self._writer.start()
-            self._connection.give_to(self)
+            self._reader.start()
             return await self._over
         finally:
             self.state = LinkState.CLOSED
@@ -328,9 +322,7 @@ class Link:
     async def _stop(self) -> None:
         self._stop_timer()
         try:
-            if self._delivering is not None:
-                self._delivering.cancel()
-                await asyncio.wait([self._delivering])
+            await self._reader.stop()
             await self._writer.stop()
         finally:
             await self._connection.close()
@@ -354,86 +346,22 @@ class Link:
         if is_late or not is_awaited:
             self._end("")
 
-    # --- What arrives (Receiver) -------------------------------------------------------------
+    # --- What arrives (ReaderOwner) ----------------------------------------------------------
 
-    def units_received(self, units: list[Unit]) -> None:
-        """Units arrived: open them, and hand over in one go messages that follow one another."""
-        self.traffic.bytes_received += sum(map(len, units))
-        self._arrived.extend(units)
-        self._take([])
+    def arrived(self, size_bytes: int) -> None:
+        """So many bytes came."""
+        self.traffic.bytes_received += size_bytes
 
-    def connection_ended(self, error: ConnectionClosed) -> None:
-        """The connection ended."""
-        self._end(self._how_it_broke(error))
-
-    def _how_it_broke(self, error: ConnectionClosed) -> str:
-        return f"{Refusal.TRUNCATED}: {error.what}" if self._channel.is_truncated else error.what
-
-    def _take(self, messages: list[Message]) -> None:
-        """Take what has arrived, after `messages`, until the owner asks to wait."""
-        while not self._over.done():
-            then = self._open(messages)
-            waiting = self._deliver(messages)
-            if waiting is not None:
-                self._connection.pause()
-                self._delivering_since = self._clock.now().mono
-                self._delivering = asyncio.ensure_future(waiting)
-                self._delivering.add_done_callback(partial(self._caught_up, then))
-                return
-            if then is None:
-                return
-            messages = self._go_on(then)
-
-    def _open(self, messages: list[Message]) -> Opened | RemoteProtocolError | None:
-        """Open units and gather their messages, up to one with something else in it, or wrong."""
-        now = self._clock.now()
-        while self._arrived and self._is_listening:
-            try:
-                opened = self._channel.open(self._arrived.popleft(), now)
-            except RemoteProtocolError as error:
-                return error
-            if opened.events or not opened.messages:
-                return opened
-            messages += opened.messages
-        return None
-
-    def _go_on(self, then: Opened | RemoteProtocolError) -> list[Message]:
-        """Take what is not a message; return the messages that came with it."""
-        if isinstance(then, RemoteProtocolError):
-            self._owner.link_event(self, UnitRefused(then.reason, str(then)))
-            self._end(f"{then.reason}: {then}")
-            return []
-        self._take_control(then)
-        return then.messages
-
-    def _deliver(self, messages: list[Message]) -> Awaitable[None] | None:
-        if not messages or not self._is_listening:
+    def deliver(self, messages: list[Message]) -> Awaitable[None] | None:
+        """Messages came: hand them over."""
+        if not self._is_listening:
             return None
         self._hear(self._clock.now().mono)
         self.traffic.messages_received += _count(messages)
         return self._owner.deliver(self, messages)
 
-    def _caught_up(
-        self, then: Opened | RemoteProtocolError | None, delivering: asyncio.Future[None]
-    ) -> None:
-        """The owner took what it was given last."""
-        began, self._delivering_since = self._delivering_since, None
-        self._delivering = None
-        if delivering.cancelled():
-            return
-        if (error := delivering.exception()) is not None:
-            self.failed(error)
-            return
-        now = self._clock.now().mono
-        if began is not None and now - began > DEAF_S:
-            # What arrived meanwhile is read first, then the peer's silence is judged.
-            self._deaf_until = now + DEAF_S
-        self._take([] if then is None else self._go_on(then))
-        if self._delivering is None:
-            self._connection.resume()
-
-    def _take_control(self, opened: Opened) -> None:
-        """Whatever is not a message may give the writer something to do."""
+    def take_control(self, opened: Opened) -> None:
+        """Something else came, which may give the writer something to do."""
         if self._counts_as_heard(opened):
             self._hear(self._clock.now().mono)
         for event in opened.events:
@@ -446,6 +374,16 @@ class Link:
                 self.close_soon(event.reason or "the peer said goodbye")
             self._owner.link_event(self, event)
         self._writer.schedule()
+
+    def refuse(self, error: RemoteProtocolError) -> None:
+        """What came is wrong."""
+        self._owner.link_event(self, UnitRefused(error.reason, str(error)))
+        self._end(f"{error.reason}: {error}")
+
+    def ended(self, error: ConnectionClosed) -> None:
+        """The connection ended."""
+        truncated = f"{Refusal.TRUNCATED}: " if self._channel.is_truncated else ""
+        self._end(truncated + error.what)
 
     def _counts_as_heard(self, opened: Opened) -> bool:
         """Tell whether it shows that the peer has this session up."""
@@ -468,11 +406,6 @@ class Link:
                 self._owner.link_confirmed(self)
             self._owner.link_heard(self)
             self._writer.schedule()
-
-    def _is_deaf(self, now: float) -> bool:
-        """Tell whether the peer's silence is ours: a slow handler keeps us from reading."""
-        since = self._delivering_since
-        return now < self._deaf_until or (since is not None and now - since > DEAF_S)
 
     # --- What was written (WriterOwner) ------------------------------------------------------
 
@@ -508,7 +441,7 @@ class Link:
         if self._probe_deadline is not None and (due is None or self._probe_deadline < due):
             due = self._probe_deadline
         now = self._clock.now().mono
-        if due is not None and self._is_deaf(now):
+        if due is not None and self._reader.is_deaf(now):
             due = max(due, now + DEAF_S)
         for other in (self._spare_until, self._close_by):
             if other is not None and (due is None or other < due):
@@ -536,7 +469,7 @@ class Link:
         if self._spare_until is not None and self._spare_until <= now.mono:
             self._spare_until = None
             self.close_soon("duplicate")
-        if not self._is_deaf(now.mono):
+        if not self._reader.is_deaf(now.mono):
             self._judge_silence(now)
 
     def _judge_silence(self, now: Instant) -> None:

@@ -120,7 +120,7 @@ async def test_the_silence_of_a_peer_is_ours_while_we_do_not_read(
     monkeypatch.setattr(inbound, "deliver", lag_behind)
     link = bob.link(alice)
     await alice.node.send("bob", b"one")
-    await eventually(lambda: link._delivering_since is not None)
+    await eventually(lambda: link._reader._waiting is not None)
     bob.node._clock.advance(200.0)
     link.ping()
     await asyncio.sleep(0)
