@@ -11,24 +11,26 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Coroutine
-from typing import Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from ironmesh.bus import MessageBus
 from ironmesh.config import DEFAULT_PORT
 from ironmesh.control.embedded import EmbeddedNode, HandlerCall
 from ironmesh.control.signals import caught_signals, wait_for
 from ironmesh.daemon_settings import DaemonSettings, hide_secrets, to_config, to_priority
-from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
+from ironmesh.delivery.records import DEFAULT_LIFETIME_S
 from ironmesh.errors import IronMeshError, NotRunningError, SendTimeoutError, WouldBlockError
 from ironmesh.mesh.capabilities import check_capability
 from ironmesh.node.clock import SystemClock
 from ironmesh.node.events import MessageReceived
-from ironmesh.node.link import Link
 from ironmesh.node.node import Node
 from ironmesh.node.threads import Wanted
 from ironmesh.protocol import PeerState
 from ironmesh.receipt import Receipt
 from ironmesh.types import NodeId, Secret, message_id_text
+
+if TYPE_CHECKING:
+    from ironmesh.node.link import Link
 
 _log = logging.getLogger("ironmesh.bridge")
 

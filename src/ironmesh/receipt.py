@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from ironmesh.control.embedded import EmbeddedNode
 from ironmesh.delivery.records import OutboxState
 from ironmesh.errors import NotDeliveredError
-from ironmesh.node.outgoing import Ending
 from ironmesh.types import MessageId, message_id_text
-from ironmesh.wire.receipts import is_live
+
+if TYPE_CHECKING:
+    from ironmesh.node.outgoing import Ending
 
 UNKNOWN = "unknown"
 
@@ -71,6 +72,8 @@ class Receipt(str):
         try:
             return await outgoing.wait_end(self._message_id)
         except KeyError as error:
+            from ironmesh.wire.receipts import is_live
+
             if is_live(self._message_id):
                 raise NotDeliveredError(
                     "nobody confirms a message that is not kept", "send it with durable=True"

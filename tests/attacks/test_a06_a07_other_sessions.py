@@ -109,7 +109,7 @@ async def test_a6_who_answers_in_the_place_of_another_is_refused(nodes: Nodes) -
             endpoint, use_tls=False, subprotocols=(SUBPROTOCOL,)
         )
         with pytest.raises(HandshakeError) as refused:
-            await parts.sessions.open(connection, Dialled(expected=bob.id))
+            await alice.node._traffic().sessions.open(connection, Dialled(expected=bob.id))
     assert refused.value.reason is Refusal.UNEXPECTED_IDENTITY
     assert heard == [], "carol does not learn who dialled bob"
     assert "TOFU_MISMATCH" in alice.audited()

@@ -89,7 +89,7 @@ def secrets_of(live: Live) -> set[bytes]:
         opened.identity.box_secret(),
         opened.data_key.reveal(),
         sodium.sha256(PASSPHRASE.reveal()),
-        *(secret.reveal() for secret in live.node._running().wires._native._settings.prs.values()),
+        *(secret.reveal() for secret in live.node._traffic().wires._native._settings.prs.values()),
     }
     return {secret for secret in found if len(secret) == sodium.KEY_BYTES}
 

@@ -122,7 +122,7 @@ async def test_a15_ten_thousand_half_open_connections_leave_room_for_honest_peer
     assert peak - before < GROWTH_BYTES[OUTER.scheme]
     assert await bob.has_received(sent) == [str(number) for number in range(sent)]
     assert [event.node_id for event in bob.seen.of(PeerOffline)].count(alice.id) == 1
-    await eventually(lambda: bob.node._running().gate.half_open == 0, "nobody half open")
+    await eventually(lambda: bob.node._traffic().gate.half_open == 0, "nobody half open")
 
 
 def forgetful(take):

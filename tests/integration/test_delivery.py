@@ -179,7 +179,7 @@ async def test_a_slow_handler_slows_its_sender_while_control_traffic_flows(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice, bob = await nodes.pair()
-    inbox = bob.node._running().post.mailroom._inbox
+    inbox = bob.node._traffic().post.mailroom._inbox
     monkeypatch.setattr(inbox, "_limits", InboxLimits(messages=512))
     slow = SlowHandler(bob)
     await send_all(alice, bob.id, 2500)

@@ -186,7 +186,7 @@ async def test_a_direct_link_takes_over_from_a_path_and_back(nodes: Nodes) -> No
     await c.has_received(2)
     assert c.received[1].via == a.id
     link.close_soon("test")
-    a.node._running().dialer.stop()
+    a.node._traffic().dialer.stop()
     await a.offline(c.id)
     await a.node.send("node-c", b"three")
     assert await c.has_received(3) == ["one", "two", "three"]

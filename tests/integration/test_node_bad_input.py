@@ -45,7 +45,7 @@ class Siege:
 
     @property
     def half_open(self) -> int:
-        return self.alice.node._running().gate.half_open
+        return self.alice.node._traffic().gate.half_open
 
     async def refused(self, *reasons: Refusal, count: int = 1) -> PeerRefused:
         """Wait until alice refused so many of mallory's connections, all for these reasons."""
@@ -278,7 +278,7 @@ async def test_a_wrong_proof_counts_although_its_sender_hangs_up_at_once(siege: 
             peer.reset()
         await siege.refused(Refusal.AUTH_FAILED, Refusal.PROTOCOL, count=count + 1)
     failed = siege.alice.node.counters["refused.auth_failed"]
-    is_locked_out = siege.alice.node._running().gate.is_locked_out(ADDRESS)
+    is_locked_out = siege.alice.node._traffic().gate.is_locked_out(ADDRESS)
     # A reset may overtake the proof itself; whatever proof was read has counted.
     assert is_locked_out == (failed == 3)
 

@@ -87,7 +87,7 @@ async def test_what_a_peer_sent_before_it_knew_is_still_delivered(nodes: Nodes) 
 async def test_stopping_while_dialling_is_quick(nodes: Nodes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         alice = await nodes.start("alice")
-        alice.node._running().dialer.add_address(Endpoint(*deaf.getsockname()))
+        alice.node._traffic().dialer.add_address(Endpoint(*deaf.getsockname()))
         connecting = asyncio.create_task(alice.node.connect(*deaf.getsockname()))
         await asyncio.sleep(0.05)
         await stop_in_time(alice)
@@ -104,7 +104,7 @@ async def test_stopping_in_the_middle_of_handshakes_is_quick(
     ends = [await tcp(alice) for _ in range(8)]
     for _, writer in ends:
         writer.write(request_bytes)
-    await eventually(lambda: alice.node._running().gate.half_open == 8)
+    await eventually(lambda: alice.node._traffic().gate.half_open == 8)
     await stop_in_time(alice)
     for reader, writer in ends:
         await is_hung_up(reader)

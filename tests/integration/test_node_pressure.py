@@ -194,7 +194,7 @@ async def test_the_urgent_overtakes_what_waits(nodes: Nodes) -> None:
         def payloads() -> list[bytes]:
             return [event.message.payload for event in bob.received]
 
-        make = alice.node._running().post.outbound._live.make
+        make = alice.node._traffic().post.outbound._live.make
         link.enqueue([make(bob.id, "MSG", b"urgent", MessagePriority.CRITICAL)])
         proxy.to_server.resume()
         await eventually(lambda: link.queued == 0, "the queue written")

@@ -85,7 +85,7 @@ async def test_both_ends_with_the_address_of_the_other_keep_one_session(nodes: N
     bob = await nodes.start("bob")
     address = PeerAddress(*bob.endpoint)
     alice = await nodes.start("alice", peers=(address,))
-    bob.node._running().dialer.add_address(alice.endpoint)
+    bob.node._traffic().dialer.add_address(alice.endpoint)
     await alice.online(bob)
     await bob.online(alice)
     for live, other in ((alice, bob), (bob, alice)):

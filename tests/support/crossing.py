@@ -10,7 +10,7 @@ from tests.support.nodes import Live, eventually
 from ironmesh.errors import ConnectError, HandshakeError
 from ironmesh.node.entrance import Dialled
 from ironmesh.node.events import PeerOffline, PeerOnline
-from ironmesh.node.wires import SUBPROTOCOLS
+from ironmesh.node.ports import SUBPROTOCOLS
 
 MESSAGES = 4
 
@@ -56,7 +56,7 @@ async def _dial(live: Live, other: Live, chance: random.Random) -> None:
             other.endpoint, use_tls=other.node.is_tls, subprotocols=SUBPROTOCOLS
         )
         await _dawdle(chance)
-        await parts.sessions.open(connection, Dialled())
+        await live.node._traffic().sessions.open(connection, Dialled())
     except (ConnectError, HandshakeError) as error:
         raise AssertionError(f"{live.name} was refused: {error}") from error
 

@@ -32,7 +32,7 @@ class Siege:
 
     @property
     def half_open(self) -> int:
-        return self.bob.node._running().gate.half_open
+        return self.bob.node._traffic().gate.half_open
 
     @property
     def talked(self) -> list[str]:

@@ -14,8 +14,7 @@ from ironmesh.cli.output import clean, print_json, who
 from ironmesh.cli.progress import working
 from ironmesh.control.api import SentView
 from ironmesh.control.client import CALL_TIMEOUT_S
-from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
-from ironmesh.delivery.records import OutboxState
+from ironmesh.delivery.records import DEFAULT_LIFETIME_S, OutboxState
 from ironmesh.errors import MessageTooLargeError, NotDeliveredError, NotYetDeliveredError
 from ironmesh.types import MessagePriority, MessageType
 

@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 from ironmesh.control.mesh_views import CapabilityView, MapView, RouteView, TraceView
-from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
+from ironmesh.delivery.records import DEFAULT_LIFETIME_S
 from ironmesh.types import MessagePriority, NodeId
 
 MAX_LIST: Final = 10_000

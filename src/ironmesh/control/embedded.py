@@ -9,17 +9,19 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ironmesh.config import NodeConfig
 from ironmesh.control.host import Host
 from ironmesh.errors import NotRunningError
 from ironmesh.node.ahead import load_ahead
-from ironmesh.node.deliveries import Deliveries
 from ironmesh.node.events import MessageReceived
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.threads import HandlerThread, LoopThread, is_cancelled
 from ironmesh.types import NodeId
+
+if TYPE_CHECKING:
+    from ironmesh.node.deliveries import Deliveries
 
 _log = logging.getLogger("ironmesh.control")
 

@@ -34,8 +34,7 @@ from ironmesh.control.messages import Messages
 from ironmesh.control.operator_entry import MAX_WARNINGS
 from ironmesh.control.subscription import Subscription
 from ironmesh.control.views import decode_key, find_revoked, pin_view, revoked_view
-from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
-from ironmesh.delivery.records import OutboxState
+from ironmesh.delivery.records import DEFAULT_LIFETIME_S, OutboxState
 from ironmesh.errors import UnknownPeerError
 from ironmesh.node.clock import SystemClock
 from ironmesh.node.events import (

@@ -29,7 +29,7 @@ from ironmesh.control.api import (
     SentView,
 )
 from ironmesh.control.mesh_views import CapabilityView, MapView, RouteView, TraceView
-from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
+from ironmesh.delivery.records import DEFAULT_LIFETIME_S
 from ironmesh.errors import ControlError, IronMeshError
 from ironmesh.types import MessagePriority, MessageType, NodeId
 

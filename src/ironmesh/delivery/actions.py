@@ -6,11 +6,10 @@ from typing import Final
 
 import msgspec
 
-from ironmesh.delivery.records import InboxRow, OutboxState, StoreOp
+from ironmesh.delivery.records import DEFAULT_LIFETIME_S, InboxRow, OutboxState, StoreOp
 from ironmesh.types import Message, MessageId, MessagePriority, NodeId
 from ironmesh.wire.receipts import Floor, Receipt
 
-DEFAULT_LIFETIME_S: Final = 24 * 3600.0
 MAX_LIFETIME_S: Final = 14 * 24 * 3600.0
 """Half of what a destination remembers ids for: no late copy can meet a forgotten id."""
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from ironmesh.types import Message, MessageId, MessagePriority, NodeId
+
+DEFAULT_LIFETIME_S: Final = 24 * 3600.0
+"""How long a message may take."""
 
 
 class OutboxState(StrEnum):

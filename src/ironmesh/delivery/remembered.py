@@ -12,14 +12,13 @@ from enum import Enum
 from typing import Final
 
 from ironmesh.delivery.records import ForeignId, SourceRecord
+from ironmesh.delivery.upkeep import EPOCH_LIFE_S, FOREIGN_LIFE_S
 from ironmesh.types import Instant, MessageId, NodeId
 from ironmesh.wire.receipts import MAX_NUMBER, Floor, split_id
 
 MAX_IDS_ABOVE_FLOOR: Final = 65_536
 MAX_EPOCHS: Final = 4
 """Of one source."""
-EPOCH_LIFE_S: Final = 30 * 24 * 3600.0
-FOREIGN_LIFE_S: Final = 25 * 3600.0
 MAX_FOREIGN_IDS: Final = 32_768
 """Of one source; beyond, the oldest are forgotten."""
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from ironmesh.delivery.records import ForgetEpochs, PruneHistory, ShiftClock, StoreOp
-from ironmesh.delivery.remembered import EPOCH_LIFE_S, FOREIGN_LIFE_S
 from ironmesh.types import Instant
 
 LOOK_EVERY_S: Final = 60.0
 FORGET_EVERY_S: Final = 3600.0
 CLOCK_SLACK_S: Final = 30.0
 """Moves of the wall clock, against the monotonic one, that do not matter."""
+EPOCH_LIFE_S: Final = 30 * 24 * 3600.0
+"""For so long it is remembered what arrived from a source that nothing comes from."""
+FOREIGN_LIFE_S: Final = 25 * 3600.0
+"""For so long the ids of published nodes are remembered."""
 HISTORY_LIFE_S: Final = 30 * 24 * 3600.0
 
 

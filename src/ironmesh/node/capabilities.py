@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ironmesh.errors import RemoteProtocolError
 from ironmesh.mesh.capabilities import CapabilityRegistry
-from ironmesh.mesh.legacy import behind
-from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
 from ironmesh.observe.counters import Counters
 from ironmesh.types import Message, MessageType, NodeId
+
+if TYPE_CHECKING:
+    from ironmesh.node.link import Link
 
 _log = logging.getLogger("ironmesh.node")
 
@@ -113,6 +114,7 @@ class CapabilityExchange:
                 self._tell(link)
 
     def _tell(self, link: Link) -> None:
+        from ironmesh.mesh.legacy import behind
         from ironmesh.wire.legacy.mesh import CapabilityAnnounce, encode_capability_announce
 
         own = self._registry.local_capabilities()

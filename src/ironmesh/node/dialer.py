@@ -17,11 +17,10 @@ from ironmesh.node.events import EventBus, Notice, PeerDiscovered
 from ironmesh.node.handshaking import refused_by
 from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
-from ironmesh.node.ports import Transport
+from ironmesh.node.ports import SUBPROTOCOLS, Transport
 from ironmesh.node.sessions import Sessions
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.target import Target
-from ironmesh.node.wires import SUBPROTOCOLS
 from ironmesh.session.interface import ClaimRefusedError
 from ironmesh.transport.interface import Connection
 from ironmesh.types import Endpoint, NodeId, Random, Refusal, WireKind

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from ironmesh.node.link import Link
 from ironmesh.types import Message, MessageId, NodeId, Refusal
+
+if TYPE_CHECKING:
+    from ironmesh.node.link import Link
 
 
 class NodeListening(msgspec.Struct, frozen=True):

@@ -187,6 +187,11 @@ class Link:
         return self.state is LinkState.ONLINE
 
     @property
+    def is_spare(self) -> bool:
+        """Another link carries our messages; this one is still read."""
+        return self.state is LinkState.SPARE
+
+    @property
     def is_listening(self) -> bool:
         """What the peer sends is still taken."""
         return self._is_listening

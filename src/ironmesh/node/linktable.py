@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ironmesh.node.arbitration import Keep, SessionFacts, arbitrate
-from ironmesh.node.link import Link, LinkState
 from ironmesh.transport.interface import TUNNEL
 from ironmesh.types import NodeId
+
+if TYPE_CHECKING:
+    from ironmesh.node.link import Link
 
 
 def _facts(link: Link) -> SessionFacts:
@@ -71,7 +74,7 @@ class LinkTable:
 
     def spares(self, peer_id: NodeId) -> list[Link]:
         """Return the links of a peer that another one replaced, and that are still read."""
-        return [link for link in self.of_peer(peer_id) if link.state is LinkState.SPARE]
+        return [link for link in self.of_peer(peer_id) if link.is_spare]
 
     def of_peer(self, peer_id: NodeId) -> list[Link]:
         """Return all links of a peer, also those that are coming up or going down."""

@@ -24,7 +24,7 @@ from ironmesh.node.deliveries import Deliveries, Ready
 from ironmesh.node.events import EventBus, MessageReceived, MessagesReceived
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.observe.counters import Counters
-from ironmesh.types import BRIDGED, Message, MessageId, NodeId
+from ironmesh.types import BRIDGED, Instant, Message, MessageId, NodeId
 from ironmesh.wire.receipts import MAX_IDS, Floor, Item, Receipt, Verdict
 
 _log = logging.getLogger("ironmesh.node")
@@ -99,9 +99,13 @@ class Mailroom:
 
     # --- Life --------------------------------------------------------------------------------
 
-    def start(self, snapshot: Snapshot) -> None:
-        """Go on where the last run ended: what no handler has finished comes first."""
-        self._queue(self._inbox.restore(snapshot, self._clock.now()))
+    def start(self, snapshot: Snapshot, loaded: Instant) -> None:
+        """Go on where the last run ended: what no handler has finished comes first.
+
+        Args:
+            snapshot: what the store knew at `loaded`.
+        """
+        self._queue(self._inbox.restore(snapshot, loaded))
         self._tasks.spawn(self._dispatch(), name="handlers")
 
     def end_handlers(self) -> None:

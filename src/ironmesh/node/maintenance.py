@@ -7,7 +7,10 @@ import logging
 import sys
 from typing import Final, Protocol
 
-from ironmesh.errors import TrustFileError
+from ironmesh.delivery.records import DeliveryStore
+from ironmesh.delivery.upkeep import Upkeep
+from ironmesh.errors import StoreError, TrustFileError
+from ironmesh.node.clock import Clock
 from ironmesh.node.journal import Journal
 from ironmesh.trust.store import TrustStore
 
@@ -35,6 +38,20 @@ async def maintain(trust: TrustStore, journal: Journal, mesh: Flushed | None = N
         flush(trust, journal)
         if mesh is not None:
             await mesh.flush()
+
+
+async def keep_up(store: DeliveryStore, clock: Clock) -> None:
+    """Let the store forget what is old, until cancelled."""
+    upkeep = Upkeep(clock.now())
+    while True:
+        await asyncio.sleep(max(0.0, upkeep.next_timer - clock.now().mono))
+        ops = upkeep.timer(clock.now())
+        try:
+            if ops:
+                await store.commit(ops)
+        except StoreError as error:
+            _log.warning("the store was not tidied: %s", error)
+            upkeep.commit_failed(ops)
 
 
 def flush(trust: TrustStore, journal: Journal) -> None:

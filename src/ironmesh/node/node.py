@@ -9,66 +9,43 @@ from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from ironmesh.audit.events import AuditEvent
 from ironmesh.audit.log import AuditLog
 from ironmesh.config import LegacyMode, NodeConfig
-from ironmesh.crypto.identity import Identity
-from ironmesh.delivery.actions import DEFAULT_LIFETIME_S
-from ironmesh.delivery.records import DeliveryStore
+from ironmesh.delivery.records import DEFAULT_LIFETIME_S, DeliveryStore, Snapshot
 from ironmesh.discovery.policy import DialPolicy
 from ironmesh.discovery.record import random_label
 from ironmesh.errors import LocalProtocolError, NotRunningError
 from ironmesh.files import make_private_dir
-from ironmesh.node.books import Books
 from ironmesh.node.capabilities import CapabilityExchange
 from ironmesh.node.clock import Clock, SystemClock
-from ironmesh.node.decisions import PeerDecisions
-from ironmesh.node.dialer import Dialer
-from ironmesh.node.entrance import Entrance
 from ironmesh.node.events import EventBus, NodeListening, Notice
 from ironmesh.node.first_start import Maker, make_apart
-from ironmesh.node.gate import Gate
 from ironmesh.node.journal import Journal
-from ironmesh.node.link import Link
 from ironmesh.node.linktable import LinkTable
-from ironmesh.node.mailroom import MessageHandler, Server
-from ironmesh.node.maintenance import flush, maintain
-from ironmesh.node.mesh.entry import MeshEntry
-from ironmesh.node.mesh.published_route import PublishedRoute
+from ironmesh.node.maintenance import flush, keep_up, maintain
 from ironmesh.node.network import build_discovery, build_transport
 from ironmesh.node.opening import OpenedFiles, open_files
-from ironmesh.node.outgoing import Outgoing
-from ironmesh.node.ports import Discovery, Transport
-from ironmesh.node.postoffice import PostOffice
+from ironmesh.node.parts import Parts
+from ironmesh.node.ports import SUBPROTOCOLS, Discovery, Transport
 from ironmesh.node.posture import check_legacy_passphrase, posture_notices
-from ironmesh.node.refusals import RefusalDesk, RefusedPeer
-from ironmesh.node.sessions import Sessions
 from ironmesh.node.supervisor import TaskSupervisor
-from ironmesh.node.welcome import Welcome
-from ironmesh.node.wires import SUBPROTOCOLS, NodeWires
+from ironmesh.node.traffic_entry import TrafficEntry
 from ironmesh.observe.counters import Counters
 from ironmesh.store.database import SqliteStore
-from ironmesh.store.keyfiles import LoadedKeys
-from ironmesh.store.mesh_state import MeshState
 from ironmesh.store.node_lock import NodeLock
 from ironmesh.transport.interface import Connection, Listener
 from ironmesh.trust.store import TrustStore
-from ironmesh.types import (
-    Endpoint,
-    Instant,
-    MeshMode,
-    MessageId,
-    MessagePriority,
-    NodeId,
-    Random,
-    Refusal,
-    Secret,
-)
+from ironmesh.types import Endpoint, Instant, Message, MessageId, MessagePriority, NodeId, Random
 
 if TYPE_CHECKING:
+    from ironmesh.node.decisions import PeerDecisions
+    from ironmesh.node.link import Link
+    from ironmesh.node.mailroom import MessageHandler, Server
+    from ironmesh.node.mesh.published_route import PublishedRoute
     from ironmesh.node.mesh.service import Mesh
+    from ironmesh.node.outgoing import Outgoing
+    from ironmesh.node.traffic import Traffic
 
 _log = logging.getLogger("ironmesh.node")
 
@@ -82,26 +59,6 @@ class NodeState(Enum):
     NEW = "new"
     STARTED = "started"
     STOPPED = "stopped"
-
-
-class Parts(msgspec.Struct, frozen=True):
-    """Everything that exists once the keys are open."""
-
-    keys: LoadedKeys
-    journal: Journal
-    desk: RefusalDesk
-    trust: TrustStore
-    transport: Transport
-    links: LinkTable
-    gate: Gate
-    wires: NodeWires
-    post: PostOffice
-    mesh: MeshEntry | None
-    """None where mesh routing is off."""
-    sessions: Sessions
-    dialer: Dialer
-    decisions: PeerDecisions
-    discovery: Discovery | None
 
 
 class Node:
@@ -143,6 +100,9 @@ class Node:
         self._lock: NodeLock | None = None
         self._listener: Listener | None = None
         self._parts: Parts | None = None
+        self._traffic_entry = TrafficEntry(self._make_traffic)
+        self._found: tuple[Snapshot, Instant] | None = None
+        """What the store knew at the start, and when that was."""
         self._state = NodeState.NEW
         self._starting: asyncio.Future[None] | None = None
         self._stopping: asyncio.Future[None] | None = None
@@ -175,224 +135,95 @@ class Node:
         self._lock = NodeLock.acquire(self.config.node_dir)
         opened = await open_files(self.config, self._random, self._make)
         check_legacy_passphrase(self.config, opened.strength_bits)
-        keys = opened.keys
-        parts = self._build(opened)
-        self._parts = parts
-        await parts.post.start()
+        self._parts = parts = self._build(opened)
+        snapshot = await parts.store.load()
+        self._found = snapshot, self._clock.now()
+        self._tasks.spawn(keep_up(parts.store, self._clock), name="store upkeep")
+        if snapshot.outbox or snapshot.unhandled or self.config.legacy is not LegacyMode.OFF:
+            self._traffic_entry.made()
         self._state = NodeState.STARTED
         self.started = self._clock.now()
         self._listener = await parts.transport.listen(
             Endpoint(self.config.bind, self.config.port),
             self._serve,
-            parts.gate,
-            self._connection_refused,
+            self._traffic_entry,
+            self._traffic_entry.refused,
             subprotocols=SUBPROTOCOLS,
         )
         endpoints = tuple(str(endpoint) for endpoint in self._listener.endpoints)
         parts.journal.record(AuditEvent.NODE_STARTED, listening=", ".join(endpoints))
-        for text in (*keys.notices, *parts.trust.take_notices()):
+        for text in (*parts.keys.notices, *parts.trust.take_notices()):
             self.events.publish(Notice(text))
         for notice in posture_notices(self.config, opened.strength_bits):
             self.events.publish(notice)
         self.events.publish(NodeListening(endpoints, parts.transport.is_tls))
-        self._tasks.spawn(maintain(parts.trust, parts.journal, parts.mesh), name="maintenance")
+        upkeep = maintain(parts.trust, parts.journal, self._traffic_entry)
+        self._tasks.spawn(upkeep, name="maintenance")
         self._look_for_peers(parts)
 
     def _build(self, opened: OpenedFiles) -> Parts:
-        config = self.config
-        keys = opened.keys
-        identity = keys.keys.identity
-        audit = AuditLog(config.audit_file, keys.keys.data_key)
-        journal = Journal(audit, self._clock, self.counters)
-        trust = TrustStore(config.trust_file, keys.keys.data_key, identity.seed)
+        config, keys = self.config, opened.keys
+        identity, data_key = keys.keys.identity, keys.keys.data_key
+        journal = Journal(AuditLog(config.audit_file, data_key), self._clock, self.counters)
+        trust = TrustStore(config.trust_file, data_key, identity.seed)
         trust.check()
         label = random_label(self._random)
-        policy = DialPolicy(
-            config.name, config.allowed_peers, config.open_discovery, label, config.mesh
-        )
         links = LinkTable(identity.node_id)
-        desk = RefusalDesk(self.counters, journal, self.events, self._clock)
-        books = Books(desk, journal, self.events)
-        store = self._given_store or SqliteStore(config.store_dir, keys.keys.data_key)
-        post = PostOffice(
-            config,
-            identity,
-            store,
-            links=links,
-            trust=trust,
-            journal=journal,
-            refusals=desk,
-            tasks=self._tasks,
-            clock=self._clock,
-            random=self._random,
-            counters=self.counters,
-            events=self.events,
-        )
-        if self._server is not None:
-            post.mailroom.serve(self._server)
-        for handler in self._handlers:
-            post.mailroom.add_handler(handler)
-        mesh = self._build_mesh(identity, keys.keys.data_key, post, links, trust, books)
-        gate = Gate(
-            lambda reason, host: desk.peer(
-                reason, RefusedPeer(host, is_outgoing=False), "turned away at the door"
-            ),
-            self._clock,
-        )
-        entrance = Entrance(
-            welcome=Welcome(config, identity.node_id, policy, trust),
-            trust=trust,
-            links=links,
-            gate=gate,
-            books=books,
-            clock=self._clock,
-        )
-        wires = NodeWires(
-            config,
-            identity,
-            opened.mesh_secrets,
-            trust=trust,
-            gate=gate,
-            random=self._random,
-            clock=self._clock,
-        )
-        sessions = Sessions(
-            wires=wires,
-            entrance=entrance,
-            links=links,
-            inbound=post.inbound,
-            outgoing=post.outgoing,
-            capabilities=post.capabilities,
-            legacy=post.legacy,
-            gate=gate,
-            books=books,
-            tasks=self._tasks,
-            clock=self._clock,
-            watchers=() if mesh is None else (mesh,),
-        )
-        if config.legacy is not LegacyMode.OFF:
-            self._build_tunnels(identity, post, links, gate, sessions, desk)
-        transport = self._given_transport or build_transport(config)
-        dialer = Dialer(
-            transport=transport,
-            sessions=sessions,
-            links=links,
-            policy=policy,
-            events=self.events,
-            tasks=self._tasks,
-            clock=self._clock,
-            random=self._random,
-            allow_plaintext=config.allow_plaintext,
-            may_begin_plain=config.legacy is LegacyMode.OFF,
-        )
-        decisions = PeerDecisions(
-            identity,
-            config.revocation_authorities,
-            trust=trust,
-            journal=journal,
-            links=links,
-            wires=wires,
-            dialer=dialer,
-            mesh=mesh,
-            clock=self._clock,
-        )
-        discovery = self._given_discovery or build_discovery(config, label)
         return Parts(
+            config=config,
             keys=keys,
+            mesh_secrets=opened.mesh_secrets,
             journal=journal,
-            desk=desk,
             trust=trust,
-            transport=transport,
+            policy=DialPolicy(
+                config.name, config.allowed_peers, config.open_discovery, label, config.mesh
+            ),
             links=links,
-            gate=gate,
-            wires=wires,
-            post=post,
-            mesh=mesh,
-            sessions=sessions,
-            dialer=dialer,
-            decisions=decisions,
-            discovery=discovery,
+            capabilities=CapabilityExchange(
+                identity.node_id,
+                config.capabilities,
+                links=links,
+                counters=self.counters,
+                make_message=self._make_live,
+            ),
+            store=self._given_store or SqliteStore(config.store_dir, data_key),
+            transport=self._given_transport or build_transport(config),
+            discovery=self._given_discovery or build_discovery(config, label),
+            tasks=self._tasks,
+            events=self.events,
+            counters=self.counters,
+            clock=self._clock,
+            random=self._random,
         )
 
-    def _build_tunnels(
-        self,
-        identity: Identity,
-        post: PostOffice,
-        links: LinkTable,
-        gate: Gate,
-        sessions: Sessions,
-        desk: RefusalDesk,
-    ) -> None:
-        from ironmesh.node.mesh.tunnels import Tunnels
+    def _make_traffic(self) -> Traffic:
+        from ironmesh.node.traffic import Traffic
 
-        side = post.legacy.made()
-        side.use(
-            Tunnels(
-                identity,
-                side.mesh,
-                reach=side.reach,
-                keys=side.keys,
-                links=links,
-                gate=gate,
-                sessions=sessions,
-                refusals=desk,
-                counters=self.counters,
-                clock=self._clock,
-                random=self._random,
-                tasks=self._tasks,
-                make_live=post.make_live,
-                max_hops=self.config.max_hops,
-            )
-        )
+        parts = self._running()
+        if self._found is None:
+            raise NotRunningError("the node is still starting", "wait until it runs")
+        (snapshot, loaded), self._found = self._found, None
+        traffic = Traffic(parts)
+        if self._server is not None:
+            traffic.post.mailroom.serve(self._server)
+        for handler in self._handlers:
+            traffic.post.mailroom.add_handler(handler)
+        traffic.start(snapshot, loaded)
+        return traffic
 
-    def _build_mesh(
-        self,
-        identity: Identity,
-        data_key: Secret,
-        post: PostOffice,
-        links: LinkTable,
-        trust: TrustStore,
-        books: Books,
-    ) -> MeshEntry | None:
-        if self.config.mesh_routing is MeshMode.OFF:
-            return None
-
-        def make() -> Mesh:
-            from ironmesh.node.mesh.service import Mesh
-
-            mesh = Mesh(
-                self.config,
-                identity,
-                state=MeshState(self.config.store_dir, data_key, self._random),
-                links=links,
-                outgoing=post.outgoing,
-                reader=post.inbound,
-                capabilities=post.capabilities.own,
-                trust=trust,
-                bar=self._bar,
-                books=books,
-                tasks=self._tasks,
-                clock=self._clock,
-                random=self._random,
-                counters=self.counters,
-            )
-            mesh.start()
-            return mesh
-
-        entry = MeshEntry(make)
-        post.attach(entry)
-        return entry
+    def _make_live(self, destination: NodeId, msg_type: str, payload: bytes) -> Message:
+        return self._traffic().post.make_live(destination, msg_type, payload)
 
     def _look_for_peers(self, parts: Parts) -> None:
         for peer in self.config.peers:
-            parts.dialer.add_address(Endpoint(peer.host, peer.port))
+            self._traffic().dialer.add_address(Endpoint(peer.host, peer.port))
         if parts.discovery is not None and self._listener is not None:
             parts.discovery.start(
                 self.config.name,
                 self._listener.endpoints[0].port,
                 self.config.bind,
-                parts.dialer.found,
-                parts.dialer.lost,
+                self._traffic_entry.found,
+                self._traffic_entry.lost,
                 lambda text: self.events.publish(Notice(text, is_warning=True)),
             )
 
@@ -423,19 +254,16 @@ class Node:
                 self._lock = None
 
     async def _stop_parts(self, parts: Parts) -> None:
-        parts.post.mailroom.end_handlers()
+        self._traffic_entry.end_handlers()
         try:
             await self._stop_traffic(parts)
-            if parts.mesh is not None:
-                parts.mesh.finish()
-            await parts.post.finish()
+            await self._traffic_entry.finish()
         finally:
             await self._tasks.close()
-            await parts.post.store.close()
+            await parts.store.close()
 
     async def _stop_traffic(self, parts: Parts) -> None:
-        parts.dialer.stop()
-        farewells = [asyncio.ensure_future(parts.sessions.stop(STOP_LIMIT_S))]
+        farewells = [asyncio.ensure_future(self._traffic_entry.hang_up(STOP_LIMIT_S))]
         if parts.discovery is not None:
             farewells.append(asyncio.ensure_future(parts.discovery.stop()))
         await asyncio.gather(*farewells)
@@ -457,7 +285,7 @@ class Node:
         Raises:
             NotRunningError: before the start.
         """
-        return self._running().keys.keys.identity.node_id
+        return self._running().identity.node_id
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -482,35 +310,38 @@ class Node:
     @property
     def capabilities(self) -> CapabilityExchange:
         """What it and its peers can do."""
-        return self._running().post.capabilities
+        return self._running().capabilities
 
     @property
     def mesh(self) -> Mesh | None:
         """Its routes and what goes by them; None where mesh routing is off, or before any link."""
-        entry = self._running().mesh
-        return None if entry is None else entry.mesh
+        self._running()
+        traffic = self._traffic_entry.traffic
+        return None if traffic is None or traffic.mesh is None else traffic.mesh.mesh
 
     @property
     def published_routes(self) -> list[PublishedRoute]:
         """The nodes of the 0.8 wire that are reached over others."""
-        return self._running().post.legacy.routes()
+        self._running()
+        traffic = self._traffic_entry.traffic
+        return [] if traffic is None else traffic.post.legacy.routes()
 
     @property
     def outgoing(self) -> Outgoing:
         """Its outbox: how messages stand."""
-        return self._running().post.outgoing
+        return self._traffic().post.outgoing
 
     @property
     def store(self) -> DeliveryStore:
         """Its message store."""
-        return self._running().post.store
+        return self._running().store
 
     def on_message(self, handler: MessageHandler) -> None:
         """Give each message to `handler`; attach it before the start, and it misses none."""
-        if self._parts is None:
+        if self._traffic_entry.traffic is None:
             self._handlers.append(handler)
         else:
-            self._parts.post.mailroom.add_handler(handler)
+            self._traffic_entry.traffic.post.mailroom.add_handler(handler)
 
     def serve_messages(self, server: Server) -> None:
         """Give each message to `server`, which takes many at a time; call it before the start."""
@@ -518,8 +349,7 @@ class Node:
 
     def end_handlers(self) -> None:
         """Begin no handler any more; what none began comes again at the next start."""
-        if self._parts is not None:
-            self._parts.post.mailroom.end_handlers()
+        self._traffic_entry.end_handlers()
 
     def send(
         self,
@@ -541,7 +371,7 @@ class Node:
         Returns:
             For whom it is, and its id.
         """
-        outbound = self._running().post.outbound
+        outbound = self._traffic().post.outbound
         if is_durable:
             return outbound.send(target, payload, msg_type, priority, lifetime_s)
         return outbound.send_live(target, payload, msg_type, priority)
@@ -555,15 +385,15 @@ class Node:
         lifetime_s: float,
     ) -> Awaitable[tuple[MessageId, ...]]:
         """Do what `send` does with a message that is kept; the awaitable gives its id."""
-        return self._running().post.outbound.accept(target, payload, msg_type, priority, lifetime_s)
+        return self._traffic().post.outbound.accept(target, payload, msg_type, priority, lifetime_s)
 
     def resolve(self, target: str) -> NodeId:
         """Return the node id that a name or id means; see `Outbound.resolve`."""
-        return self._running().post.outbound.resolve(target)
+        return self._traffic().post.outbound.resolve(target)
 
     async def connect(self, host: str, port: int) -> Link:
         """Dial an address now, and keep the session from then on; see `Dialer.connect`."""
-        return await self._running().dialer.connect(Endpoint(host, port))
+        return await self._traffic().dialer.connect(Endpoint(host, port))
 
     def subscribe(self, subscriber: Callable[..., None]) -> Callable[[], None]:
         """Call `subscriber` for each event of the node; returns what ends it."""
@@ -572,23 +402,17 @@ class Node:
     @property
     def decisions(self) -> PeerDecisions:
         """What its operator decides about peers."""
-        return self._running().decisions
-
-    def _bar(self, node_id: NodeId, revoker: NodeId) -> None:
-        if self._parts is not None:
-            self._parts.decisions.bar(node_id, revoker)
-
-    # --- What the transport tells ------------------------------------------------------------
+        return self._traffic().decisions
 
     async def _serve(self, connection: Connection) -> None:
-        work = self._running().sessions.serve(connection)
+        work = self._traffic_entry.serve(connection)
         await self._tasks.guard(work, f"the connection from {connection.info.remote_text}")
-
-    def _connection_refused(self, reason: Refusal, remote: str) -> None:
-        if self._parts is not None and reason is not Refusal.BUSY:  # the door books its own
-            self._parts.desk.peer(reason, RefusedPeer(remote, is_outgoing=False), reason.value)
 
     def _running(self) -> Parts:
         if self._parts is None:
             raise NotRunningError("the node is not running", "start it first")
         return self._parts
+
+    def _traffic(self) -> Traffic:
+        self._running()
+        return self._traffic_entry.made()

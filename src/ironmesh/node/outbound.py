@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from ironmesh.delivery.actions import DEFAULT_LIFETIME_S, Draft
+from ironmesh.delivery.actions import Draft
+from ironmesh.delivery.records import DEFAULT_LIFETIME_S
 from ironmesh.errors import MessageTooLargeError, NoPathError, UnknownPeerError
 from ironmesh.mesh.names import meant
 from ironmesh.node.clock import Clock

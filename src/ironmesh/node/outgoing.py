@@ -32,7 +32,7 @@ from ironmesh.node.saving import Saver
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.ways import Way, Ways
 from ironmesh.observe.counters import Counters
-from ironmesh.types import Message, MessageId, MessagePriority, MessageType, NodeId
+from ironmesh.types import Instant, Message, MessageId, MessagePriority, MessageType, NodeId
 from ironmesh.wire.receipts import LIVE_EPOCH, Item, Receipt, encode, share_out
 
 _log = logging.getLogger("ironmesh.node")
@@ -89,9 +89,9 @@ class Outgoing:
 
     # --- Accepting ---------------------------------------------------------------------------
 
-    def restore(self, snapshot: Snapshot) -> None:
-        """Go on where the last run ended."""
-        self._run(self._outbox.restore(snapshot, self._clock.now()))
+    def restore(self, snapshot: Snapshot, loaded: Instant) -> None:
+        """Go on where the last run ended; `snapshot` is what the store knew at `loaded`."""
+        self._run(self._outbox.restore(snapshot, loaded))
 
     def accept(self, drafts: Sequence[Draft]) -> asyncio.Future[tuple[MessageId, ...]]:
         """Take messages in; when the future gives their ids, they are on disk.

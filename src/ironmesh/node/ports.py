@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from ironmesh.discovery.record import FoundPeer
 from ironmesh.transport.interface import Connection, ConnectionHandler, Door, Listener
 from ironmesh.types import Endpoint, Refusal
+from ironmesh.wire.native.constants import SUBPROTOCOL
+
+SUBPROTOCOLS: Final = (SUBPROTOCOL,)
+"""What is offered to whom we dial, and agreed to with who dials us. The 0.8 wire has no name."""
 
 OnRefused = Callable[[Refusal, str], None]
 """Told of a connection that never became one: why, and from where (`host:port`)."""

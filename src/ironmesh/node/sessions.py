@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ironmesh.audit.events import AuditEvent
 from ironmesh.errors import HandshakeError
+from ironmesh.node.ahead import load_for_a_link
 from ironmesh.node.books import Books
 from ironmesh.node.capabilities import CapabilityExchange
 from ironmesh.node.clock import Clock
@@ -109,6 +110,8 @@ class Sessions:
         self._clock = clock
         self._watchers = watchers
         self._newcomers: set[NodeId] = set()
+        self._has_loaded = False
+        """What the first link needs is loaded, or being loaded."""
 
     # --- The two ways in ---------------------------------------------------------------------
 
@@ -144,6 +147,9 @@ class Sessions:
         if link.was_confirmed:
             self._confirm(link)
         self._tasks.spawn(self._run(link), name=f"link-{link.peer[:8]}")
+        if link.info.is_ours and not self._has_loaded:
+            self._has_loaded = True
+            self._tasks.spawn(load_for_a_link(), name="loading ahead")
         return link
 
     async def stop(self, limit_s: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ironmesh.config import LegacyMode, NodeConfig
 from ironmesh.crypto.identity import Identity
@@ -20,9 +20,6 @@ from ironmesh.wire.native.constants import SUBPROTOCOL
 if TYPE_CHECKING:
     from ironmesh.node.legacy_wire import LegacyWire
     from ironmesh.node.native_wire import NativeWire
-
-SUBPROTOCOLS: Final = (SUBPROTOCOL,)
-"""What is offered to whom we dial, and agreed to with who dials us. The 0.8 wire has no name."""
 
 
 class NodeWires:

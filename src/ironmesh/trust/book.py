@@ -13,17 +13,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from ironmesh.crypto import sodium
 from ironmesh.crypto.identity import node_id_of
 from ironmesh.errors import LocalProtocolError, TrustError, UnknownPeerError
-from ironmesh.session.interface import PeerClaim
 from ironmesh.trust.names import clean_name, name_key
 from ironmesh.trust.pins import MAX_REASON_CHARS, Pin, Revocation, TrustState
 from ironmesh.types import Instant, NodeId, Refusal, WireKind, is_node_id
+
+if TYPE_CHECKING:
+    from ironmesh.session.interface import PeerClaim
 
 MAX_PINS: Final = 10_000
 """A holder of the passphrase can make any number of keys; the book does not grow with them."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from ironmesh.crypto.identity import node_id_of
 from ironmesh.errors import FileRefusedError, TrustFileError
 from ironmesh.files import read_bounded
-from ironmesh.session.interface import PeerClaim
 from ironmesh.trust.book import TrustBook, Verdict, admitted_pin
 from ironmesh.trust.file import MAX_FILE_BYTES, TrustFile
 from ironmesh.trust.pins import Pin, Revocation, TrustState
 from ironmesh.types import Instant, NodeId, Secret
+
+if TYPE_CHECKING:
+    from ironmesh.session.interface import PeerClaim
 
 FLUSH_S: Final = 60.0
 """How long a mere `last_seen` may wait before it is written."""

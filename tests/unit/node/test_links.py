@@ -12,7 +12,7 @@ from tests.support.nodes import Live, MemoryTransport, MovableClock, Nodes, even
 from ironmesh.node.entrance import Dialled
 from ironmesh.node.events import PeerOffline, PeerOnline
 from ironmesh.node.link import SPARE_S, LinkState
-from ironmesh.node.wires import SUBPROTOCOLS
+from ironmesh.node.ports import SUBPROTOCOLS
 from ironmesh.session.interface import Piece
 from ironmesh.types import Instant, MeshMode, Message, Unit
 
@@ -40,7 +40,7 @@ def wire(live: Live) -> MemoryTransport:
 
 def burst(live: Live, other: Live, count: int) -> None:
     """Queue messages on the link at once, without a disk between."""
-    make = live.node._running().post.outbound._live.make
+    make = live.node._traffic().post.outbound._live.make
     live.link(other).enqueue([make(other.id, "MSG", b"%d" % number) for number in range(count)])
 
 
@@ -110,7 +110,7 @@ async def test_the_silence_of_a_peer_is_ours_while_we_do_not_read(
 ) -> None:
     alice, bob = pair
     go_on = asyncio.Event()
-    inbound = bob.node._running().post.inbound
+    inbound = bob.node._traffic().post.inbound
     deliver = inbound.deliver
 
     async def lag_behind(*given: object) -> None:
@@ -155,7 +155,7 @@ async def test_a_spare_link_takes_over_when_the_one_that_replaced_it_ends(pair: 
     parts = alice.node._running()
     # Bob never hears over the second connection that alice has it up, and so keeps the first.
     connection = await parts.transport.dial(bob.endpoint, use_tls=False, subprotocols=SUBPROTOCOLS)
-    second = await parts.sessions.open(connection, Dialled())
+    second = await alice.node._traffic().sessions.open(connection, Dialled())
     assert await second.wait_confirmed()
     connection.is_silent = True
     assert alice.link(bob) is second
@@ -173,7 +173,7 @@ async def test_a_found_peer_that_is_also_configured_has_one_session(
 ) -> None:
     bob = await nodes.start("bob", transport=place())
     alice = await nodes.start("alice", transport=place(), open_discovery=True)
-    dialer = alice.node._running().dialer
+    dialer = alice.node._traffic().dialer
     dialer.add_address(bob.endpoint)
     dialer.found(native_peer("bob", bob.endpoint))
     await alice.online(bob)
@@ -220,7 +220,7 @@ async def test_what_can_wait_goes_in_the_record_of_what_follows(
 ) -> None:
     alice, bob = pair
     sizes = records_of(alice, bob, monkeypatch)
-    make = alice.node._running().post.outbound._live.make
+    make = alice.node._traffic().post.outbound._live.make
     alice.link(bob).enqueue([make(bob.id, "MSG", b"first")], can_wait=True)
     await asyncio.sleep(0)
     burst(alice, bob, 1)
@@ -233,7 +233,7 @@ async def test_what_can_wait_goes_alone_when_nothing_follows(
 ) -> None:
     alice, bob = pair
     sizes = records_of(alice, bob, monkeypatch)
-    make = alice.node._running().post.outbound._live.make
+    make = alice.node._traffic().post.outbound._live.make
     alice.link(bob).enqueue([make(bob.id, "MSG", b"alone")], can_wait=True)
     assert await bob.has_received(1) == ["alone"]
     assert sizes == [1]

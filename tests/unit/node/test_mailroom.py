@@ -48,7 +48,7 @@ class Room:
             self.mailroom.serve(self._serve)
         else:
             self.mailroom.add_handler(self._handle)
-        self.mailroom.start(store.snapshot())
+        self.mailroom.start(store.snapshot(), SystemClock().now())
 
     def _tell(self, peer: NodeId, items: Sequence[Item]) -> None:
         assert peer == BOB

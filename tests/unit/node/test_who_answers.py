@@ -81,7 +81,7 @@ async def test_who_never_let_us_in_has_no_claim_to_its_address(nodes: Nodes, pla
     transport = place()
     carol = await nodes.start("carol", transport=place(), allowed_peers=frozenset({"dave"}))
     alice = await nodes.start("alice", transport=transport)
-    alice.node._running().dialer.add_address(carol.endpoint)
+    alice.node._traffic().dialer.add_address(carol.endpoint)
     await carol.refused(Refusal.NOT_ALLOWED)
     await carol.node.stop()
     bob = await nodes.start("bob", transport=place(), port=carol.port)
@@ -217,7 +217,7 @@ async def test_a_label_that_led_to_somebody_else_first_leads_to_its_own_node_as_
     announcements.withdraw("bob")
     await bob.node.stop()
     await again.node.stop()
-    await eventually(lambda: not alice.node._running().dialer._found, "nobody is looked for")
+    await eventually(lambda: not alice.node._traffic().dialer._found, "nobody is looked for")
 
 
 async def test_an_address_that_is_our_own_now_keeps_nobody_away(nodes: Nodes, place: Place) -> None:

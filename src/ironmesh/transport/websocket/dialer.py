@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
-from typing import Final
-
-from websockets.client import ClientProtocol
-from websockets.typing import Subprotocol
-from websockets.uri import WebSocketURI
+from typing import TYPE_CHECKING, Final
 
 from ironmesh.errors import ConnectError, ConnectFailure
 from ironmesh.transport.addresses import SocketAddress, bare_host, resolve
 from ironmesh.transport.interface import Endpoint
 from ironmesh.transport.tls import client_context
-from ironmesh.transport.websocket.connection import SILENT, WebSocketConnection
 from ironmesh.transport.websocket.limits import MAX_UNIT_BYTES, TLS_CLOSE_TIMEOUT_S, Timing
+
+if TYPE_CHECKING:
+    from ironmesh.transport.websocket.connection import WebSocketConnection
 
 DIAL_TIMEOUT_S: Final = 10.0
 
@@ -46,12 +44,10 @@ async def dial(
     try:
         async with asyncio.timeout(timeout_s):
             sock, remote = await _connect(endpoint, timeout_s)
-            connection = WebSocketConnection(
-                _make_engine(endpoint, max_unit_bytes, subprotocols),
-                remote,
-                timing,
-                lambda: subprotocols,
-            )
+            # Five megabytes; loaded where somebody answers, while that one loads as much.
+            from ironmesh.transport.websocket.client import client_connection
+
+            connection = client_connection(endpoint, remote, max_unit_bytes, subprotocols, timing)
             await _open(endpoint, sock, connection, use_tls=use_tls)
     except TimeoutError as error:
         raise ConnectError(
@@ -60,21 +56,6 @@ async def dial(
             failure=ConnectFailure.TIMED_OUT,
         ) from error
     return connection
-
-
-def _make_engine(
-    endpoint: Endpoint, max_unit_bytes: int, subprotocols: Sequence[str]
-) -> ClientProtocol:
-    engine = ClientProtocol(
-        WebSocketURI(
-            secure=False, host=bare_host(endpoint.host), port=endpoint.port, path="/", query=""
-        ),
-        subprotocols=[Subprotocol(name) for name in subprotocols] or None,
-        max_size=max_unit_bytes,
-        logger=SILENT,
-    )
-    engine.send_request(engine.connect())
-    return engine
 
 
 async def _open(
