@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Final
 
-from ironmesh.discovery.policy import NATIVE_WAIT_FOR_CALL_S, Decision, DialPolicy
+from ironmesh.discovery.policy import NATIVE_WAIT_FOR_CALL_S, DialPolicy
 from ironmesh.discovery.record import FoundPeer
 from ironmesh.errors import ConnectError, ConnectFailure, HandshakeError
 from ironmesh.node.backoff import CONNECT_BASE_S, REFUSED_BASE_S, pause_s
@@ -23,7 +24,7 @@ from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.target import Target
 from ironmesh.session.interface import ClaimRefusedError
 from ironmesh.transport.interface import Connection
-from ironmesh.types import Endpoint, NodeId, Random, Refusal, WireKind
+from ironmesh.types import Endpoint, NodeId, Random, Refusal
 
 _log = logging.getLogger("ironmesh.node")
 
@@ -75,7 +76,6 @@ class Dialer:
         """How addresses that are new are dialled first."""
         self._found: dict[str, Target] = {}
         self._by_endpoint: dict[Endpoint, Target] = {}
-        self._told: set[str] = set()
         self._guesses = DialGuesses()
         self._pursuits: set[asyncio.Task[None]] = set()
 
@@ -127,29 +127,25 @@ class Dialer:
             return link
         raise refused_by(link)
 
-    def found(self, peer: FoundPeer) -> None:
-        """Discovery found a node."""
-        # A peer that is online is followed as well: it may be lost without being announced anew.
-        decision = self._policy.decide_found(peer, is_online=False)
-        if decision is Decision.IGNORE_DEFAULT_DENY:
-            self._tell_denied(peer)
-        if decision not in (Decision.DIAL_NOW, Decision.DIAL_AFTER_WAIT):
-            return
-        if peer.wire is WireKind.LEGACY:
-            self._tell_legacy(peer)
-            return
+    def follow(self, peer: FoundPeer, *, waits_for_call: bool) -> None:
+        """Keep a session with a node that discovery found.
+
+        A peer that is online is followed as well: it may be lost without being announced anew.
+
+        Args:
+            waits_for_call: give it a moment to dial us.
+        """
         target = self._found.get(peer.key)
         if target is None:
             if len(self._found) >= MAX_FOUND_TARGETS:
                 return
-            waits = decision is Decision.DIAL_AFTER_WAIT
             target = Target(
                 str(peer.endpoints[0]),
                 peer.endpoints,
                 found=peer,
                 key=peer.key,
                 uses_tls=self._begins_with_tls,
-                wait_for_call_s=NATIVE_WAIT_FOR_CALL_S if waits else 0.0,
+                wait_for_call_s=NATIVE_WAIT_FOR_CALL_S if waits_for_call else 0.0,
             )
             self._found[peer.key] = target
             self._start(target)
@@ -159,6 +155,11 @@ class Dialer:
         else:
             return
         self._events.publish(PeerDiscovered(peer.name, str(peer.endpoints[0])))
+
+    def is_following(self, endpoints: Iterable[Endpoint]) -> bool:
+        """Tell whether a node that was found is looked for at one of these."""
+        followed = {endpoint for target in self._found.values() for endpoint in target.endpoints}
+        return not followed.isdisjoint(endpoints)
 
     def lost(self, key: str) -> None:
         """Discovery no longer sees a node; a session with it goes on.
@@ -178,28 +179,6 @@ class Dialer:
             if target.node_id == node_id:
                 target.node_id = None
                 target.poked.set()
-
-    def _tell_denied(self, peer: FoundPeer) -> None:
-        name = peer.name or "NAME"
-        who = peer.name or f"a node of this mesh at {peer.endpoints[0]}"
-        self._tell(
-            peer.key, f"found {who}, not dialled: add --allowed-peers {name}, or --open-discovery"
-        )
-
-    def _tell_legacy(self, peer: FoundPeer) -> None:
-        native = {endpoint for other in self._found.values() for endpoint in other.endpoints}
-        if native.isdisjoint(peer.endpoints):
-            self._tell(
-                peer.key,
-                f"found {peer.name} on the 0.8 wire, on which no announced address is dialled: "
-                f"add --peer {peer.endpoints[0]}",
-            )
-
-    def _tell(self, about: str, text: str) -> None:
-        """Tell people something, once about each announced node."""
-        if about not in self._told and len(self._told) < MAX_FOUND_TARGETS:
-            self._told.add(about)
-            self._events.publish(Notice(text))
 
     def _tell_refused(self, target: Target, link: Link) -> None:
         """Tell people why a peer does not want us, once until it says something else."""

@@ -17,6 +17,7 @@ from ironmesh.discovery.policy import DialPolicy
 from ironmesh.discovery.record import random_label
 from ironmesh.errors import LocalProtocolError, NotRunningError
 from ironmesh.files import make_private_dir
+from ironmesh.node.announced import Announced
 from ironmesh.node.capabilities import CapabilityExchange
 from ironmesh.node.clock import Clock, SystemClock
 from ironmesh.node.events import EventBus, NodeListening, Notice
@@ -217,13 +218,14 @@ class Node:
     def _look_for_peers(self, parts: Parts) -> None:
         for peer in self.config.peers:
             self._traffic().dialer.add_address(Endpoint(peer.host, peer.port))
+        announced = Announced(parts.policy, self.events, self._traffic_entry)
         if parts.discovery is not None and self._listener is not None:
             parts.discovery.start(
                 self.config.name,
                 self._listener.endpoints[0].port,
                 self.config.bind,
-                self._traffic_entry.found,
-                self._traffic_entry.lost,
+                announced.found,
+                announced.lost,
                 lambda text: self.events.publish(Notice(text, is_warning=True)),
             )
 

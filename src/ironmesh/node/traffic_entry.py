@@ -5,13 +5,13 @@ What it needs takes two megabytes of memory, and a node without peers and messag
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ironmesh.discovery.record import FoundPeer
 from ironmesh.errors import NotRunningError
 from ironmesh.transport.interface import Connection
-from ironmesh.types import Refusal
+from ironmesh.types import Endpoint, Refusal
 
 if TYPE_CHECKING:
     from ironmesh.node.traffic import Traffic
@@ -64,12 +64,16 @@ class TrafficEntry:
         if self.traffic is not None and reason is not Refusal.BUSY:  # the gate books its own
             self.traffic.refused(reason, remote)
 
-    # --- What discovery tells ----------------------------------------------------------------
+    # --- Whom discovery found -----------------------------------------------------------------
 
-    def found(self, peer: FoundPeer) -> None:
-        """Discovery found a node."""
+    def follow(self, peer: FoundPeer, *, waits_for_call: bool) -> None:
+        """Keep a session with a node that discovery found; see `Dialer.follow`."""
         if not self._is_finished:
-            self.made().dialer.found(peer)
+            self.made().dialer.follow(peer, waits_for_call=waits_for_call)
+
+    def is_following(self, endpoints: Iterable[Endpoint]) -> bool:
+        """Tell whether a node that was found is looked for at one of these."""
+        return self.traffic is not None and self.traffic.dialer.is_following(endpoints)
 
     def lost(self, key: str) -> None:
         """Discovery no longer sees a node."""

@@ -175,7 +175,7 @@ async def test_a_found_peer_that_is_also_configured_has_one_session(
     alice = await nodes.start("alice", transport=place(), open_discovery=True)
     dialer = alice.node._traffic().dialer
     dialer.add_address(bob.endpoint)
-    dialer.found(native_peer("bob", bob.endpoint))
+    dialer.follow(native_peer("bob", bob.endpoint), waits_for_call=False)
     await alice.online(bob)
     await bob.online(alice)
     for live, other in ((alice, bob), (bob, alice)):
@@ -183,7 +183,7 @@ async def test_a_found_peer_that_is_also_configured_has_one_session(
         assert live.flaps() == live.seen.of(PeerOnline)
         await live.node.send(other.name, b"hello")
         await other.has_received(1)
-    dialer.found(native_peer("bob", bob.endpoint))
+    dialer.follow(native_peer("bob", bob.endpoint), waits_for_call=False)
     await asyncio.sleep(0.05)
     assert len(wire(alice).dials) <= 2, "who is online is not dialled again"
 
