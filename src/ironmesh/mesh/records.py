@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -53,8 +52,7 @@ class Cloned(NamedTuple):
 RecordAction = Pull | Answer | Learned | Cloned
 
 
-@dataclass(frozen=True, slots=True)
-class RecordLimits:
+class RecordLimits(msgspec.Struct, frozen=True):
     """How much is kept."""
 
     max_bytes: int = 48 * 1024 * 1024

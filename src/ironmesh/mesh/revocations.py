@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
@@ -31,8 +30,7 @@ class Revoked(NamedTuple):
 RevocationAction = Tell | Revoked
 
 
-@dataclass(frozen=True, slots=True)
-class RevocationLimits:
+class RevocationLimits(msgspec.Struct, frozen=True):
     """How many are kept of nodes that are not pinned, and that no authority revoked."""
 
     total: int = 4096

@@ -8,8 +8,9 @@ and takes over at once when that neighbour is gone: published nodes announce eve
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from ironmesh.types import NodeId
 from ironmesh.wire.legacy.mesh import RouteEntry
@@ -20,8 +21,7 @@ MAX_DESTINATIONS: Final = 4096
 """Destinations kept; further ones are ignored until old ones expire."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """How to reach one destination."""
 
     next_hop: NodeId

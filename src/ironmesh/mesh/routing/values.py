@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -115,8 +114,7 @@ RouterAction = Send | RouteFound | RouteLost | NewBeacon | Bump | Suspicious | P
 # --- Settings and counters -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class RouterLimits:
+class RouterLimits(msgspec.Struct, frozen=True):
     """How much, how often and how long."""
 
     max_destinations: int = 20_000
@@ -142,8 +140,7 @@ class RouterLimits:
     """Until a sequence is asked for again; doubles up to a minute."""
 
 
-@dataclass(slots=True)
-class RouterCounters:
+class RouterCounters(msgspec.Struct):
     """What happened since the start."""
 
     loops_prevented: int = 0

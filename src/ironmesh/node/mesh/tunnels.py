@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from ironmesh.crypto.identity import Identity
 from ironmesh.errors import ConnectionClosed, HandshakeError, RemoteProtocolError
@@ -59,8 +60,7 @@ LOOK_S: Final = 5.0
 """How often we look whether somebody is to be dialled."""
 
 
-@dataclass(slots=True)
-class _Wanted:
+class _Wanted(msgspec.Struct):
     """A node that may be ours."""
 
     due: float

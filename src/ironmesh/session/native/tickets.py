@@ -7,8 +7,9 @@ is, so neither end's ticket can be shown back to it. Tickets live in memory only
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from ironmesh.crypto.hybrid import expand
 from ironmesh.session.interface import PeerClaim
@@ -24,8 +25,7 @@ CROSSING_S: Final = 10.0
 _SESSIONS_PER_PEER: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True):
     """The right of one end to dial the other once."""
 
     number: bytes
@@ -47,12 +47,11 @@ class Ticket:
         return Secret(expand(self.secret, b"binder " + self.role.label))
 
 
-@dataclass(slots=True)
-class _Held:
+class _Held(msgspec.Struct):
     """In the order in which they were made."""
 
-    ours: deque[Ticket] = field(default_factory=deque)
-    theirs: deque[Ticket] = field(default_factory=deque)
+    ours: deque[Ticket] = msgspec.field(default_factory=deque)
+    theirs: deque[Ticket] = msgspec.field(default_factory=deque)
 
 
 class Tickets:

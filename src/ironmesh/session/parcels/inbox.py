@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+
+import msgspec
 
 from ironmesh.session.parcels.reader import ParcelReader, Taken
 from ironmesh.types import NodeId
 
 
-@dataclass(frozen=True, slots=True)
-class ParcelLimits:
+class ParcelLimits(msgspec.Struct, frozen=True):
     """How much is kept of sources that this node may never have met."""
 
     sources: int = 4096

@@ -12,9 +12,10 @@ clock that is set back lengthens no key's life by more than the time that the no
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
+
+import msgspec
 
 from ironmesh.crypto import hybrid
 from ironmesh.errors import IronMeshError
@@ -36,8 +37,7 @@ class PrekeyStateError(IronMeshError):
     code = "prekeys"
 
 
-@dataclass(frozen=True, slots=True)
-class Prekey:
+class Prekey(msgspec.Struct, frozen=True):
     """One pair of each kind."""
 
     number: int
@@ -50,9 +50,9 @@ class Prekey:
     """Public, ML-KEM-768, 1,184 bytes."""
     kem_hash: bytes
     """SHA-256 of `kem`."""
-    _x25519_pair: hybrid.X25519Pair = field(repr=False)
-    _kem_pair: hybrid.KemPair = field(repr=False)
-    _secrets: Secret = field(repr=False)
+    _x25519_pair: hybrid.X25519Pair
+    _kem_pair: hybrid.KemPair
+    _secrets: Secret
     """X25519 secret and ML-KEM seed, 96 bytes."""
 
     @classmethod
@@ -62,6 +62,9 @@ class Prekey:
         kem = hybrid.KemPair.generate(lambda _: secrets[hybrid.X25519_BYTES :])
         kem_hash = sha256(kem.public).digest()
         return cls(number, born, x25519.public, kem.public, kem_hash, x25519, kem, Secret(secrets))
+
+    def __repr__(self) -> str:
+        return f"Prekey({self.number})"
 
     def agree(self, ephemeral: bytes) -> bytes:
         """Return the X25519 secret (32) shared with who drew `ephemeral`.
