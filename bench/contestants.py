@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+SOURCES: Final = ROOT / "src" / "ironmesh"
 PYTHON_VARIABLE: Final = "IRONMESH_PUBLISHED_PYTHON"
 
 

@@ -28,7 +28,7 @@ class Counts:
     limited: int = 200
     """Messages of a burst to a node that drops what comes too fast."""
     connects: int = 10
-    """Peers that a node meets, one after the other; fives are begun and finished."""
+    """Peers that a node meets, one after the other."""
     resumed: int = 15
     """Sessions that are resumed, one after the other."""
     handshakes: int = 60
@@ -46,7 +46,7 @@ QUICK: Final = Counts(
     round_trips=50,
     enqueued=300,
     limited=100,
-    connects=5,
+    connects=3,
     resumed=3,
     handshakes=10,
     relayed=200,

@@ -65,8 +65,9 @@ def _later(
 ) -> float:
     """Let a node meet one fresh peer after the other; return the median of what `meet` tells."""
     found: list[float] = []
-    while len(found) < counts.connects:
-        with nodes(node.contestant, PEERS_AT_ONCE, is_tls=is_tls, is_discovering=False) as peers:
+    while (missing := counts.connects - len(found)) > 0:
+        count = min(missing, PEERS_AT_ONCE)
+        with nodes(node.contestant, count, is_tls=is_tls, is_discovering=False) as peers:
             time.sleep(ONCE_S)
             for peer in peers:
                 found.append(meet(peer))

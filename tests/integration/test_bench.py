@@ -23,6 +23,7 @@ TINY = Counts(
     round_trips=2,
     enqueued=4,
     limited=2,
+    connects=1,
     resumed=1,
     handshakes=1,
     profiled=40,
