@@ -36,10 +36,18 @@ from ironmesh.errors import LocalProtocolError
 from ironmesh.types import Instant, Message, MessageId, NodeId
 from ironmesh.wire.receipts import MAX_IDS, MAX_NUMBER, Floor, Receipt, Verdict, split_id
 
-MAX_MARKS: Final = 256
-"""Handled messages that are noted on disk at once."""
+MANY_MARKS: Final = 256
+"""Handled messages that are noted on disk with the next batch."""
+MAX_MARKS: Final = 1024
+"""Those that are noted without one."""
 MARKS_DELAY_S: Final = 1.0
 """When fewer are."""
+MANY_MESSAGES: Final = 32
+"""After a batch of so many, more are on their way."""
+FULL_BATCH: Final = 256
+"""So many wait for nothing."""
+GATHER_S: Final = 0.008
+"""How long after a batch of many the next one begins, so that it holds many as well."""
 STORE_PAUSE_S: Final = 5.0
 """After a commit failed."""
 FORGET_EVERY_S: Final = 3600.0
@@ -78,6 +86,7 @@ class Inbox:
         self._marks_due: float | None = None
         self._batch: Batch | None = None
         self._paused_until: float | None = None
+        self._gathers_until: float | None = None
         self._bytes = 0
         self._is_backed_up = False
         self._forget_at: float | None = None
@@ -96,7 +105,8 @@ class Inbox:
             return None
         if self._paused_until is not None:
             return self._paused_until
-        return self._marks_due
+        due = [self._marks_due, self._gathers_until if self._arrived else None]
+        return min((at for at in due if at is not None), default=None)
 
     @property
     def backlog(self) -> int:
@@ -209,16 +219,22 @@ class Inbox:
             if now.mono < self._paused_until:
                 return None
             self._paused_until = None
-        are_marks_due = self._are_marks_due(now)
-        if not self._arrived and not are_marks_due:
+        are_late = self._marks_due is not None and self._marks_due <= now.mono
+        if not (are_late or len(self._handled) >= MAX_MARKS or self._is_batch_due(now)):
             return None
         rows = tuple(self._arrived)
         self._arrived.clear()
         ops: list[StoreOp] = [PutInbox(rows)] if rows else []
-        if are_marks_due:
+        if are_late or len(self._handled) >= MANY_MARKS:
             ops += self._take_marks()
+        self._gathers_until = now.mono + GATHER_S if len(rows) >= MANY_MESSAGES else None
         self._batch = Batch(tuple(ops), rows)
         return self._batch
+
+    def _is_batch_due(self, now: Instant) -> bool:
+        """Tell whether what arrived waits for nothing: a stream of many goes in large batches."""
+        is_over = self._gathers_until is None or self._gathers_until <= now.mono
+        return bool(self._arrived) and (is_over or len(self._arrived) >= FULL_BATCH)
 
     def _take_marks(self) -> list[StoreOp]:
         marks: list[StoreOp] = [MarkHandled(tuple(self._handled))] if self._handled else []
@@ -227,10 +243,6 @@ class Inbox:
         self._floors = {}
         self._marks_due = None
         return marks
-
-    def _are_marks_due(self, now: Instant) -> bool:
-        has_many = len(self._handled) >= MAX_MARKS
-        return has_many or (self._marks_due is not None and self._marks_due <= now.mono)
 
     def _note_marks(self, now: Instant) -> None:
         if self._marks_due is None:

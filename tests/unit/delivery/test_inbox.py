@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ironmesh.delivery.inbox import Inbox, InboxLimits
+from ironmesh.delivery.inbox import FULL_BATCH, GATHER_S, MANY_MESSAGES, Inbox, InboxLimits
 from ironmesh.delivery.records import MarkHandled, PutInbox, SetFloor
 from ironmesh.errors import LocalProtocolError
 from ironmesh.store.memory import MemoryStore
@@ -321,7 +321,34 @@ def test_handled_messages_are_noted_after_a_second_or_when_many():
     assert [type(op) for op in table.inbox.next_batch(later(1)).ops] == [PutInbox, MarkHandled]
     table = Table()
     table.handle(table.take(*(message(number) for number in range(256))))
-    assert len(table.inbox.next_batch(NOW).ops[0].sequences) == 256
+    assert table.inbox.next_batch(NOW) is None
+    table.arrive(message(1000))
+    (put, marks) = table.inbox.next_batch(later(GATHER_S)).ops
+    assert (len(put.rows), len(marks.sequences)) == (1, 256)
+    table = Table()
+    table.handle(table.take(*(message(number) for number in range(1024))))
+    assert len(table.inbox.next_batch(NOW).ops[0].sequences) == 1024
+
+
+def test_a_stream_of_many_goes_to_disk_in_large_batches():
+    table = Table()
+    table.take(*(message(number) for number in range(MANY_MESSAGES)))
+    table.arrive(message(100))
+    assert table.inbox.next_batch(later(GATHER_S / 2)) is None
+    assert table.inbox.next_timer == later(GATHER_S).mono
+    table.arrive(message(101))
+    assert len(table.commit(later(GATHER_S)).rows) == 2
+    table.arrive(message(102))  # after so few nothing waits
+    assert len(table.commit(later(GATHER_S)).rows) == 1
+
+
+def test_a_full_batch_waits_for_nothing():
+    table = Table()
+    table.take(*(message(number) for number in range(MANY_MESSAGES)))
+    table.arrive(*(message(100 + number) for number in range(FULL_BATCH - 1)))
+    assert table.inbox.next_batch(NOW) is None
+    table.arrive(message(1000))
+    assert len(table.inbox.next_batch(NOW).rows) == FULL_BATCH
 
 
 def test_what_was_not_handled_comes_first_after_a_restart():
