@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final, TypeVar, Unpack
 
 from ironmesh.bridge import BridgeDaemon
-from ironmesh.bus import BusCallback, BusEvent
+from ironmesh.bus import BusCallback, BusEvent, MessageEvent
 from ironmesh.config import DEFAULT_PORT
 from ironmesh.daemon_settings import DaemonSettings, add_alias, hide_secrets
 from ironmesh.errors import ConfigError, PassphraseError
@@ -21,8 +21,8 @@ H = TypeVar("H", bound=Callable[..., object])
 
 _CALLS: Final[dict[int, Callable[[Callable[..., Any], BusEvent], Any]]] = {
     1: lambda handler, event: handler(event),
-    2: lambda handler, event: handler(event["peer_id"], event["payload"]),
-    3: lambda handler, event: handler(event["peer_id"], event["payload"], event),
+    2: lambda handler, event: handler(*_said(event)),
+    3: lambda handler, event: handler(*_said(event), event),
 }
 """How a handler of so many parameters is called."""
 
@@ -239,6 +239,13 @@ def _bytes(message: str | bytes) -> bytes:
     if isinstance(message, _BYTES):
         return bytes(message)
     raise TypeError(f"a message is text or bytes, not {type(message).__name__}")
+
+
+def _said(event: BusEvent) -> tuple[object, object]:
+    """Return who wrote a message, and what."""
+    if isinstance(event, MessageEvent):  # there is no need to look at the rest
+        return event.received.message.source, event.received.message.payload
+    return event["peer_id"], event["payload"]
 
 
 def _adapt(handler: Callable[..., object], counts: tuple[int, ...]) -> BusCallback:

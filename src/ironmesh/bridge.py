@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from ironmesh.bus import MessageBus
+from ironmesh.bus import MessageBus, MessageEvent
 from ironmesh.config import DEFAULT_PORT
 from ironmesh.control.embedded import EmbeddedNode, HandlerCall
 from ironmesh.control.signals import caught_signals, wait_for
@@ -27,7 +27,7 @@ from ironmesh.node.node import Node
 from ironmesh.node.threads import Wanted
 from ironmesh.protocol import PeerState
 from ironmesh.receipt import Receipt
-from ironmesh.types import NodeId, Secret, message_id_text
+from ironmesh.types import NodeId, Secret
 
 if TYPE_CHECKING:
     from ironmesh.node.link import Link
@@ -346,7 +346,7 @@ class BridgeDaemon:
         return embedded
 
     def _deliver(self, received: MessageReceived) -> list[HandlerCall]:
-        return self.bus.publish(_bus_event(received), time.time())
+        return self.bus.publish(MessageEvent(received), time.time())
 
 
 async def _send(
@@ -375,23 +375,6 @@ def _is_on_a_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _bus_event(received: MessageReceived) -> dict[str, Any]:
-    message = received.message
-    message_id = message_id_text(message.id)
-    return {
-        "peer_id": message.source,
-        "msg_id": message_id,
-        "type": message.type,
-        "payload": message.payload,
-        "id": message_id,
-        "source": message.source,
-        "source_name": received.source_name,
-        "via": received.via,
-        "redelivered": received.is_redelivered,
-        "is_legacy": received.is_legacy,
-    }
 
 
 def _far_state(node_id: NodeId, name: str) -> PeerState:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from ironmesh.types import message_id_text
+
+if TYPE_CHECKING:
+    from ironmesh.node.events import MessageReceived
 
 HISTORY: Final = 100
 """Events that `history` can give back."""
@@ -24,6 +28,46 @@ BusCall = tuple[BusCallback, BusEvent]
 """A callback, and what it is to be called with."""
 
 
+class MessageEvent(Mapping[str, Any]):
+    """A message as callbacks get it; the mapping is made when somebody looks at it."""
+
+    __slots__ = ("_fields", "received")
+
+    def __init__(self, received: MessageReceived) -> None:
+        self.received = received
+        self._fields: dict[str, Any] | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        return self._mapped()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._mapped())
+
+    def __len__(self) -> int:
+        return len(self._mapped())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._mapped()!r})"
+
+    def _mapped(self) -> dict[str, Any]:
+        if self._fields is None:
+            received, message = self.received, self.received.message
+            message_id = message_id_text(message.id)
+            self._fields = {
+                "peer_id": message.source,
+                "msg_id": message_id,
+                "type": message.type,
+                "payload": message.payload,
+                "id": message_id,
+                "source": message.source,
+                "source_name": received.source_name,
+                "via": received.via,
+                "redelivered": received.is_redelivered,
+                "is_legacy": received.is_legacy,
+            }
+        return self._fields
+
+
 class MessageBus:
     """Gives events to the callbacks of their type, in the order of their registration.
 
@@ -35,7 +79,7 @@ class MessageBus:
         self._callbacks: list[tuple[str | None, BusCallback]] = []
         self._of_type: dict[str, tuple[BusCallback, ...]] = {}
         self._of_others: tuple[BusCallback, ...] = ()
-        self._history: deque[tuple[BusEvent, float]] = deque()
+        self._history: deque[tuple[MessageEvent, float]] = deque()
         self._history_bytes = 0
 
     def subscribe(self, event_type: str, callback: BusCallback) -> Callable[[], None]:
@@ -52,13 +96,13 @@ class MessageBus:
             last = list(self._history)[-limit:] if limit > 0 else []
         return [{"type": data["type"], "data": data, "timestamp": at} for data, at in last]
 
-    def publish(self, event: dict[str, Any], timestamp: float) -> list[BusCall]:
+    def publish(self, event: MessageEvent, timestamp: float) -> list[BusCall]:
         """Remember `event`, and return the calls of its callbacks, to be made one by one."""
-        frozen = MappingProxyType(event)
+        message = event.received.message
         with self._lock:
-            self._remember(frozen, timestamp)
-            callbacks = self._of_type.get(event["type"], self._of_others)
-        return [(callback, frozen) for callback in callbacks]
+            self._remember(event, len(message.payload), timestamp)
+            callbacks = self._of_type.get(message.type, self._of_others)
+        return [(callback, event) for callback in callbacks]
 
     def _add(self, event_type: str | None, callback: BusCallback) -> Callable[[], None]:
         entry = (event_type, callback)
@@ -81,8 +125,8 @@ class MessageBus:
         }
         self._of_others = tuple(callback for of, callback in self._callbacks if of is None)
 
-    def _remember(self, event: BusEvent, timestamp: float) -> None:
+    def _remember(self, event: MessageEvent, size_bytes: int, timestamp: float) -> None:
         self._history.append((event, timestamp))
-        self._history_bytes += len(event["payload"])
+        self._history_bytes += size_bytes
         while len(self._history) > HISTORY or self._history_bytes > HISTORY_BYTES:
-            self._history_bytes -= len(self._history.popleft()[0]["payload"])
+            self._history_bytes -= len(self._history.popleft()[0].received.message.payload)

@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from tests.support.stores import ALICE, BOB, CAROL
 
-from ironmesh.bus import HISTORY, HISTORY_BYTES, BusCall, BusEvent, MessageBus
+from ironmesh.bus import HISTORY, HISTORY_BYTES, BusCall, BusEvent, MessageBus, MessageEvent
+from ironmesh.node.events import MessageReceived
 from ironmesh.protocol import MessageType
+from ironmesh.types import Message, MessageId
 
 
 def give(calls: Iterable[BusCall]) -> None:
@@ -16,8 +19,28 @@ def give(calls: Iterable[BusCall]) -> None:
         callback(said)
 
 
-def event(kind: str = "MSG", payload: bytes = b"") -> dict[str, Any]:
-    return {"type": kind, "payload": payload}
+def event(kind: str = "MSG", payload: bytes = b"") -> MessageEvent:
+    message = Message(MessageId(bytes(range(16))), kind, payload, BOB, ALICE)
+    return MessageEvent(MessageReceived(message, "bob", CAROL))
+
+
+def test_an_event_is_a_mapping_of_what_is_known_of_its_message() -> None:
+    text = "00010203-0405-0607-0809-0a0b0c0d0e0f"
+    said = event(payload=b"hello")
+    assert dict(said) == {
+        "peer_id": BOB,
+        "msg_id": text,
+        "type": "MSG",
+        "payload": b"hello",
+        "id": text,
+        "source": BOB,
+        "source_name": "bob",
+        "via": CAROL,
+        "redelivered": False,
+        "is_legacy": False,
+    }
+    assert (len(said), said.get("nothing"), said["payload"]) == (10, None, b"hello")
+    assert repr(said).startswith("MessageEvent({'peer_id': ")
 
 
 def test_callbacks_run_in_the_order_of_their_registration() -> None:
