@@ -162,7 +162,7 @@ def expand(key: Secret, info: bytes, size: int = KEY_BYTES) -> bytes:
 # --- ChaCha20-Poly1305 ----------------------------------------------------------------------------
 
 
-def seal(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
+def seal(key: bytes, nonce: bytes, plaintext: bytes | memoryview, associated: bytes) -> bytes:
     """Return ciphertext and tag: 16 bytes longer. No key may seal twice under one nonce."""
     return ChaCha20Poly1305(key).encrypt(nonce, plaintext, associated)
 

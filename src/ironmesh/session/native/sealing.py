@@ -52,14 +52,15 @@ class RecordWriter:
         """Records of this phase."""
         return self._chain.count
 
-    def seal(self, messages: bytes, *, is_signed: bool) -> bytes:
-        """Return the record that holds `messages`."""
+    def seal(self, *messages: bytes | memoryview, is_signed: bool) -> bytes:
+        """Return the record that holds messages, which are given in one part or several."""
         header = encode_header(Header(is_signed, self._phase % _PHASES, self._chain.count))
         if is_signed:
-            text = signed_text(self._session_id, self._direction, header, messages)
-            messages += self._identity.sign_prehashed(text)
+            text = signed_text(self._session_id, self._direction, header, *messages)
+            messages = (*messages, self._identity.sign_prehashed(text))
         nonce = _NONCE_START + header[_COUNTER_AT:]
-        record = header + hybrid.seal(self._chain.take(), nonce, messages, header)
+        plaintext = messages[0] if len(messages) == 1 else b"".join(messages)
+        record = header + hybrid.seal(self._chain.take(), nonce, plaintext, header)
         self.size_bytes += len(record)
         return record
 

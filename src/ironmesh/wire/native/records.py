@@ -77,13 +77,18 @@ def decode_header(record: bytes, max_bytes: int = MAX_RECORD_BYTES) -> Header:
     return Header(is_signed, phase, counter)
 
 
-def signed_text(session_id: bytes, direction: Direction, header: bytes, messages: bytes) -> bytes:
+def signed_text(
+    session_id: bytes, direction: Direction, header: bytes, *messages: bytes | memoryview
+) -> bytes:
     """Return what the writer of a record signs with Ed25519ph.
 
     Args:
         session_id: 32 bytes.
         header: the 6 bytes as sent.
-        messages: what the record holds, without the signature.
+        messages: what the record holds, without the signature; in one part or several.
     """
-    digest = blake2b(messages, digest_size=32).digest()
-    return b"".join((_SIGNATURE_LABEL, session_id, bytes((direction,)), header, digest))
+    digest = blake2b(digest_size=32)
+    for part in messages:
+        digest.update(part)
+    parts = (_SIGNATURE_LABEL, session_id, bytes((direction,)), header, digest.digest())
+    return b"".join(parts)
