@@ -33,7 +33,7 @@ from ironmesh.delivery.records import (
 )
 from ironmesh.delivery.remembered import ForeignIds, OwnIds, Standing
 from ironmesh.errors import LocalProtocolError
-from ironmesh.types import Instant, Message, MessageId, NodeId
+from ironmesh.types import Instant, Message, MessageId, MessagePriority, NodeId
 from ironmesh.wire.receipts import MAX_IDS, MAX_NUMBER, Floor, Receipt, Verdict, split_id
 
 MANY_MARKS: Final = 256
@@ -50,6 +50,8 @@ GATHER_S: Final = 0.008
 """How long after a batch of many the next one begins, so that it holds many as well."""
 STORE_PAUSE_S: Final = 5.0
 """After a commit failed."""
+_URGENT: Final = frozenset({MessagePriority.CRITICAL, MessagePriority.HIGH})
+"""These wait for nothing."""
 FORGET_EVERY_S: Final = 3600.0
 
 _REASONS: Final = {
@@ -177,6 +179,8 @@ class Inbox:
         return standing if has_room or standing is not Standing.NEW else Standing.FULL
 
     def _take(self, via: NodeId, message: Message, is_foreign: bool, now: Instant) -> None:
+        if is_foreign or message.priority in _URGENT:  # nobody would send a foreign one again
+            self._gathers_until = None
         self._uncommitted.add((message.source, message.id))
         self._arrived.append(
             InboxRow(

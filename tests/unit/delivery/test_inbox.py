@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from ironmesh.delivery.inbox import FULL_BATCH, GATHER_S, MANY_MESSAGES, Inbox, InboxLimits
 from ironmesh.delivery.records import MarkHandled, PutInbox, SetFloor
 from ironmesh.errors import LocalProtocolError
 from ironmesh.store.memory import MemoryStore
-from ironmesh.types import Instant, Message, MessageId, NodeId
+from ironmesh.types import Instant, Message, MessageId, MessagePriority, NodeId
 from ironmesh.wire.receipts import MAX_IDS, Floor, Verdict, join_id
 
 OWN, BOB, CAROL = NodeId("a" * 32), NodeId("b" * 32), NodeId("c" * 32)
@@ -340,6 +341,22 @@ def test_a_stream_of_many_goes_to_disk_in_large_batches():
     assert len(table.commit(later(GATHER_S)).rows) == 2
     table.arrive(message(102))  # after so few nothing waits
     assert len(table.commit(later(GATHER_S)).rows) == 1
+
+
+def test_what_is_urgent_waits_for_nothing():
+    table = Table()
+    table.take(*(message(number) for number in range(MANY_MESSAGES)))
+    table.arrive(message(100))
+    urgent = msgspec.structs.replace(message(101), priority=MessagePriority.HIGH)
+    table.arrive(urgent)
+    assert [row.message for row in table.commit(NOW).rows] == [message(100), urgent]
+
+
+def test_what_nobody_would_send_again_waits_for_nothing():
+    table = Table()
+    table.take(*(message(number) for number in range(MANY_MESSAGES)))
+    table.arrive(message(100), is_foreign=True)
+    assert len(table.commit(NOW).rows) == 1
 
 
 def test_a_full_batch_waits_for_nothing():
