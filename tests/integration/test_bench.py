@@ -47,6 +47,7 @@ def test_every_other_measurement_gives_its_figures() -> None:
     assert wanted | {"enqueue.rate", "version.cpu", "help.cpu", "start.wall"} <= set(found)
 
 
+@pytest.mark.timeout(180)
 def test_connects_are_measured_at_both_ends() -> None:
     figures = connect(OURS, TINY, is_tls=True)
     assert len(figures) == 7

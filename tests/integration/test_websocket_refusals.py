@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from tests.support.websocket import UPGRADE, hung_up, server_tls, serving
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
-from ironmesh.errors import ConnectError
+from ironmesh.errors import ConnectError, ConnectionClosed
 from ironmesh.transport import tls
 from ironmesh.transport.websocket import dial
-from ironmesh.types import Refusal
+from ironmesh.types import Endpoint, Refusal
 
 QUICK = 0.2
 
@@ -155,3 +157,25 @@ def client_hello() -> bytes:
     with pytest.raises(ssl.SSLWantReadError):
         client.do_handshake()
     return outgoing.read()
+
+
+async def test_a_farewell_that_comes_with_the_opening_is_one() -> None:
+    """A node that turns a connection away at once says why, although both arrive together."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        engine = ServerProtocol()
+        engine.receive_data(await reader.readuntil(b"\r\n\r\n"))
+        (request,) = engine.events_received()
+        assert isinstance(request, Request)
+        engine.send_response(engine.accept(request))
+        engine.send_close(4004)
+        writer.write(b"".join(engine.data_to_send()))
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        connection = await dial(Endpoint("127.0.0.1", port), use_tls=False)
+        with pytest.raises(ConnectionClosed) as closed:
+            await connection.receive()
+        assert closed.value.close_code == 4004

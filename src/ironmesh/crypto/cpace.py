@@ -123,6 +123,8 @@ def _montgomery(point: bytes) -> bytes:
 
 
 def _leb128(number: int) -> bytes:
+    if number <= 0x7F:
+        return bytes((number,))
     encoded = bytearray()
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 from collections import Counter, OrderedDict
-from enum import Enum
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 import msgspec
@@ -83,7 +83,7 @@ def reticulum_source(interface: str) -> str:
     return RETICULUM_PREFIX + interface
 
 
-class Hall(Enum):
+class Hall(StrEnum):
     """Where an unfinished handshake has its place."""
 
     UNKNOWN = "unknown"

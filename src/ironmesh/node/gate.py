@@ -48,9 +48,13 @@ class Gate:
         """A connection is no longer half open."""
         source = source_of(remote_host)
         for hall in Hall:
-            if self._inside[source, hall]:
+            inside = self._inside[source, hall]
+            if inside:
                 self._places.leave(source, hall)
-                self._inside -= Counter({(source, hall): 1})  # keeps no zeros
+                if inside > 1:
+                    self._inside[source, hall] = inside - 1
+                else:
+                    del self._inside[source, hall]
                 return
 
     # --- Handshakes --------------------------------------------------------------------------

@@ -6,6 +6,7 @@ is, so neither end's ticket can be shown back to it. Tickets live in memory only
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Final
 
@@ -64,6 +65,8 @@ class Tickets:
     def __init__(self) -> None:
         self._held: dict[NodeId, _Held] = {}
         self._peers: dict[bytes, NodeId] = {}
+        self._expires = math.inf
+        """No ticket expires before."""
 
     def __len__(self) -> int:
         return sum(len(held.ours) + len(held.theirs) for held in self._held.values())
@@ -84,6 +87,7 @@ class Tickets:
             self.drop(next(iter(self._held)))
         self._held[claim.node_id] = held
         self._make_room(held, now)
+        self._expires = min(self._expires, expires)
         for role in Role:
             ticket = Ticket(
                 number=expand(secret, b"ticket " + role.label, TICKET_BYTES),
@@ -142,6 +146,8 @@ class Tickets:
 
     def expire(self, now: float) -> None:
         """Drop every secret whose time is over."""
+        if now < self._expires:
+            return
         for peer, held in list(self._held.items()):
             for ticket in [old for old in held.theirs if old.expires <= now]:
                 self.burn(ticket)
@@ -149,6 +155,8 @@ class Tickets:
                 held.ours.remove(ticket)
             if not held.ours and not held.theirs:
                 del self._held[peer]
+        left = [ticket for held in self._held.values() for ticket in (*held.ours, *held.theirs)]
+        self._expires = min((ticket.expires for ticket in left), default=math.inf)
 
     def _make_room(self, held: _Held, now: float) -> None:
         while held.ours and _is_superseded(held.ours, now):

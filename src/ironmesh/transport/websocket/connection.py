@@ -14,7 +14,7 @@ from typing import Final, cast
 from websockets.exceptions import PayloadTooBig
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
-from websockets.protocol import OPEN, SEND_EOF, Protocol, Side
+from websockets.protocol import CONNECTING, OPEN, SEND_EOF, Protocol, Side
 from websockets.server import ServerProtocol
 
 from ironmesh.errors import ConnectionClosed
@@ -158,8 +158,11 @@ class WebSocketConnection(asyncio.BufferedProtocol):
     # --- What the listener and the dialler use ---
 
     async def opened(self) -> bool:
-        """Wait for the end of the opening; False if the other side speaks no WebSocket."""
-        return await asyncio.shield(self._opening)
+        """Wait for the end of the opening; False if the other side speaks no WebSocket.
+
+        One task waits, and whoever cancels it hangs up.
+        """
+        return await self._opening
 
     async def lost(self) -> None:
         """Wait until the socket is closed."""
@@ -253,13 +256,13 @@ class WebSocketConnection(asyncio.BufferedProtocol):
                 self._take_frame(event)
 
     def _judge_opening(self) -> None:
-        if self._engine.state is OPEN:
+        if self._engine.handshake_exc is not None:
+            self._why = "the other side speaks no WebSocket"
+            self._opening.set_result(False)
+        elif self._engine.state is not CONNECTING:  # its farewell may have come along
             self._info = self._describe()
             self._heartbeat.start()
             self._opening.set_result(True)
-        elif self._engine.handshake_exc is not None:
-            self._why = "the other side speaks no WebSocket"
-            self._opening.set_result(False)
 
     def _describe(self) -> ConnectionInfo:
         assert self._transport is not None
