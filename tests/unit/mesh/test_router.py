@@ -260,6 +260,26 @@ def test_a_way_that_could_lead_back_to_us_is_not_used_but_a_newer_sequence_is_as
     assert bench.router.next_hops(FAR) == (BOB,)
 
 
+def test_it_is_asked_for_each_second_for_longer_than_a_host_may_be_gone_unnoticed(
+    bench: Bench,
+) -> None:
+    """However often others ask for the same meanwhile."""
+    bench.tells(ANN, "far", 1, 100)
+    bench.wait(2)
+    bench.tells(BOB, "far", 1, 300)
+    bench.down(ANN)
+    for _ in range(8):
+        bench.hears(EVE, RouteRequest((SequenceRequest(FAR, 2, 20),)))
+        bench.wait(1.0)
+    bench.sent.clear()
+    bench.wait(8.5)
+    assert len(bench.asked(BOB)) >= 8
+    bench.wait(120)
+    bench.sent.clear()
+    bench.wait(60)
+    assert len(bench.asked(BOB)) <= 1
+
+
 def test_a_retraction_is_told_even_within_a_second_of_other_news(bench: Bench) -> None:
     bench.tells(ANN, "far", 1, 100)
     bench.wait(2)
@@ -314,6 +334,66 @@ def test_a_request_goes_on_over_the_chosen_way_once_and_its_answer_comes_back(
     bench.wait(0.3)
     for peer in (BOB, EVE):
         assert [each.sequence for told in bench.told(peer) for each in told.routes] == [6]
+
+
+def test_a_request_is_answered_with_a_way_that_has_the_sequence_though_it_is_not_the_best(
+    bench: Bench,
+) -> None:
+    bench.tells(ANN, "far", 5, 100)
+    bench.wait(3)
+    bench.tells(EVE, "far", 6, 400)
+    assert bench.router.next_hops(FAR)[0] == ANN
+    bench.hears(BOB, RouteRequest((SequenceRequest(FAR, 6, 20),)))
+    assert bench.router.next_hops(FAR)[0] == EVE
+    bench.sent.clear()
+    bench.wait(0.3)
+    assert [each.sequence for told in bench.told(BOB) for each in told.routes] == [6]
+    assert bench.asked(ANN) == bench.asked(EVE) == []
+    bench.tells(ANN, "far", 6, 100)
+    assert bench.router.next_hops(FAR)[0] == ANN
+
+
+def test_a_sequence_that_a_neighbour_waits_for_is_taken_whoever_brings_it(bench: Bench) -> None:
+    bench.tells(ANN, "far", 5, 100)
+    bench.wait(3)
+    bench.hears(BOB, RouteRequest((SequenceRequest(FAR, 6, 20),)))
+    bench.wait(0.3)
+    bench.sent.clear()
+    bench.tells(EVE, "far", 6, 400)
+    bench.wait(0.3)
+    assert [each.sequence for told in bench.told(BOB) for each in told.routes] == [6]
+
+
+def test_without_a_request_a_newer_sequence_does_not_lead_a_longer_way(bench: Bench) -> None:
+    bench.tells(ANN, "far", 5, 100)
+    bench.wait(3)
+    bench.tells(EVE, "far", 6, 400)
+    bench.wait(90)
+    assert bench.router.next_hops(FAR)[0] == ANN
+
+
+def test_who_was_our_way_and_lost_its_own_is_told_at_once_of_the_one_that_we_have_now(
+    bench: Bench,
+) -> None:
+    bench.tells(ANN, "far", 5, 100)
+    bench.tells(BOB, "far", 5, 110)
+    bench.wait(5)
+    assert bench.router.next_hops(FAR)[0] == ANN
+    bench.sent.clear()
+    bench.hears(ANN, Routes((FAR,)))
+    bench.wait(0.3)
+    assert [each.origin for told in bench.told(ANN) for each in told.routes] == [FAR]
+
+
+def test_what_a_neighbour_holds_already_is_not_told_again(bench: Bench) -> None:
+    bench.tells(ANN, "far", 5, 100)
+    bench.wait(5)
+    bench.told(BOB)
+    bench.tells(EVE, "far", 6, 90)  # adopted, since it is much better: told within a second
+    bench.tells(EVE, "far", 7, 90)
+    bench.wait(10)
+    told = [entry for told in bench.told(BOB) for entry in told.routes]
+    assert len(told) == len(set(told))
 
 
 def test_a_request_that_used_up_its_hops_goes_no_further(bench: Bench) -> None:
@@ -488,7 +568,7 @@ def test_a_digest_that_agrees_is_not_answered() -> None:
     exchange(one, other)
     for bench in (one, other):
         bench.sent.clear()
-    one.wait(70)
+    one.wait(140)
     digests = [each.value for each in one.sent[node("other")]]
     assert len(digests) == 1
     other.hears(node("one"), digests[0])
@@ -503,7 +583,7 @@ def test_a_digest_that_differs_has_the_buckets_that_differ_told_again() -> None:
     one.wait(2)
     one.sent.clear()  # what it told of n3 is lost on the way
     assert other.router.next_hops(node("n3")) == (node("one"),)
-    exchange(one, other, seconds=70)
+    exchange(one, other, seconds=140)
     exchange(one, other)
     assert other.router.next_hops(node("n3")) == ()
     assert other.router.next_hops(node("n4")) == (node("one"),)

@@ -64,7 +64,7 @@ def test_a_source_that_dies_goes_on_where_it_was() -> None:
 
 @pytest.mark.timeout(120)
 def test_a_short_bad_day_ends_well() -> None:
-    outcome = Day(Chaos(seed=5, nodes=12, messages=30, lasts_s=6.0, liars=1)).run()
+    outcome = Day(Chaos(seed=7, nodes=12, messages=30, lasts_s=6.0, liars=1)).run()
     assert outcome.accepted > 20
     assert outcome.deaths > 0
 

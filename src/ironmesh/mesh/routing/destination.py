@@ -26,6 +26,7 @@ class Destination:
     __slots__ = (
         "beacon",
         "best",
+        "current",
         "entries",
         "exported",
         "fd_metric",
@@ -59,6 +60,8 @@ class Destination:
         """Feasibility distance: the nearest that we ever told."""
         self.told = 0
         """Neighbours that hold a route of ours."""
+        self.current = 0
+        """Those of them that hold the present one."""
         self.knows = 0
         """Neighbours that have this beacon."""
         self.hops: tuple[NodeId, ...] | None = None
@@ -108,6 +111,7 @@ class Destination:
         """As `drop`, at the end of a session: nothing that it was told counts any more."""
         keep = ~(1 << slot)
         self.told &= keep
+        self.current &= keep
         self.knows &= keep
         return self.drop(slot)
 
@@ -120,12 +124,16 @@ class Destination:
             sequence == self.fd_sequence and entry.metric < self.fd_metric
         )
 
-    def cheapest(self, costs: Sequence[int]) -> tuple[int, int]:
-        """Return the best safe way, the present one if it is as good, as slot and metric."""
+    def cheapest(self, costs: Sequence[int], newest: int = 0) -> tuple[int, int]:
+        """Return the best safe way, the present one if it is as good, as slot and metric.
+
+        Args:
+            newest: only ways with at least this sequence count.
+        """
         best, least = NOBODY, INFINITY
         fd_sequence, fd_metric, floors = self.fd_sequence, self.fd_metric, self.floors
         for slot, entry in enumerate(self.entries):
-            if entry is None:
+            if entry is None or entry.sequence < newest:
                 continue
             metric = entry.metric + costs[slot]
             if metric > least or (metric == least and slot != self.best):
@@ -165,6 +173,11 @@ class Destination:
         """Somebody is told a nearer distance than ever: from now on only nearer ways are safe."""
         self.fd_sequence, self.fd_metric = sequence, metric
         self.hops = None
+
+    def route_by(self, entry: RouteEntry | None) -> None:
+        """Have another route, or none: nobody has been told of it yet."""
+        self.exported = entry
+        self.current = 0
 
     def renew(self, beacon: Beacon) -> None:
         """Take a newer beacon, which nobody has been shown yet."""

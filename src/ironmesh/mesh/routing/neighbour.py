@@ -142,7 +142,8 @@ class Neighbour:
     def tell(self, changed: Iterable[Destination], bucket: int = ALL) -> list[RouterAction]:
         """Return what it is to be told about destinations: what it need not know is left out.
 
-        A route goes to all but the neighbour that it leads over: that one would not use it.
+        A route goes to all but the neighbour that it leads over: that one would not use it. What a
+        neighbour holds already is told again only with its bucket, which is told as a whole.
         """
         bit, slot = self.bit, self.slot
         retracted: list[NodeId] = []
@@ -154,9 +155,13 @@ class Neighbour:
             if entry is None or destination.best == slot or entry.origin == self.peer:
                 if destination.told & bit:
                     destination.told ^= bit
+                    destination.current &= ~bit
                     retracted.append(destination.origin)
                 continue
+            if destination.current & destination.knows & bit and bucket == ALL:
+                continue
             destination.told |= bit
+            destination.current |= bit
             sequence = entry.sequence
             if sequence > destination.fd_sequence or (
                 sequence == destination.fd_sequence and entry.metric < destination.fd_metric

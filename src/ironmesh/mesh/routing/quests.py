@@ -12,7 +12,8 @@ ASKED_AGAIN_S = 0.8
 """A request that comes again before this is not handed on again."""
 KEPT_FOR_OTHERS_S = 10.0
 WAYS_ASKED = 2
-QUICK_TRIES = 5
+QUICK_TRIES = 20
+"""So long ways may lead over a host that vanished, and whose silence was not noticed yet."""
 
 
 class Quest:
@@ -25,6 +26,7 @@ class Quest:
         "destination",
         "due",
         "is_ours",
+        "rounds",
         "sequence",
         "tries",
     )
@@ -39,6 +41,9 @@ class Quest:
         self.asked_at = float("-inf")
         self.is_ours = False
         self.tries = 0
+        """How often neighbours were asked, also for others: says whose turn it is."""
+        self.rounds = 0
+        """How often we asked anew, for ourselves."""
         self.due = float("inf")
 
     def targets(self, costs: Sequence[int]) -> list[int]:
@@ -63,7 +68,7 @@ class Quest:
             self.asked |= 1 << slot
         self.asked_at = now
         wait_s = (
-            min(MAX_RETRY_S, retry_s * 2 ** max(0, self.tries - QUICK_TRIES))
+            min(MAX_RETRY_S, retry_s * 2 ** max(0, self.rounds - QUICK_TRIES))
             if self.is_ours
             else KEPT_FOR_OTHERS_S
         )
@@ -92,7 +97,7 @@ class Quests:
             quest = self._by_origin[destination.origin] = Quest(destination, sequence)
         elif sequence > quest.sequence:
             quest.sequence = sequence
-            quest.tries = 0
+            quest.tries = quest.rounds = 0
         return quest
 
     def close(self, origin: NodeId) -> None:

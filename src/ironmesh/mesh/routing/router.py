@@ -133,6 +133,7 @@ class Router:
             self._agreement.received(neighbour, value, now)
         else:
             for request in value.sequences:
+                self._selection.requested(request.origin, request.sequence)
                 self._seeking.requested(neighbour, request, now)
             self._show_beacons(neighbour, value.beacons)
         return self._done(now)

@@ -53,6 +53,11 @@ class Seeking:
         else:
             quest.is_ours = False
 
+    def is_waited_for(self, destination: Destination, sequence: int) -> bool:
+        """Tell whether a sequence is what neighbours asked us for."""
+        quest = self._quests.get(destination.origin)
+        return quest is not None and bool(quest.askers) and quest.sequence <= sequence
+
     def was_retracted(self, destination: Destination, neighbour: Neighbour) -> None:
         """Whom we asked has no route itself: ask another one soon."""
         quest = self._quests.get(destination.origin)
@@ -70,7 +75,7 @@ class Seeking:
                 quest = self._quests.open(destination, destination.fd_sequence + 1)
                 if not quest.is_ours:
                     quest.is_ours = True
-                    quest.tries = 0
+                    quest.tries = quest.rounds = 0
                     self._core.counters.black_holes += 1
                     self._pursue(quest, MAX_HOPS)
                 elif quest.due == NEVER:
@@ -138,6 +143,8 @@ class Seeking:
             self._bump()
 
     def _answer(self, destination: Destination, neighbours: int) -> None:
+        """Tell neighbours what we have, even if they were told before."""
+        destination.current &= ~neighbours
         for neighbour in self._core.neighbours.values():
             if neighbours & neighbour.bit:
                 neighbour.fast.alone[destination] = None
@@ -153,7 +160,7 @@ class Seeking:
         if own is None:
             own = core.own = Destination(core.own_id, beacon, -1)
         own.renew(beacon)
-        own.exported = RouteEntry(core.own_id, beacon.sequence, 0, 0)
+        own.route_by(RouteEntry(core.own_id, beacon.sequence, 0, 0))
         core.note(own, LAZY if is_same else NORMAL)
         self._answer(own, self._own_askers)
         self._own_askers = 0
@@ -194,6 +201,7 @@ class Seeking:
     def _retry(self, quest: Quest) -> None:
         is_needed = quest.is_ours and quest.destination.best == NOBODY
         if is_needed:
+            quest.rounds += 1
             self._pursue(quest, MAX_HOPS)
         else:
             self._quests.close(quest.destination.origin)

@@ -44,22 +44,53 @@ class Selection:
         metric = entry.metric + neighbour.cost
         if exported is None:
             self.choose(destination)
+        elif entry.sequence > exported.sequence and self._is_awaited(destination, slot, entry):
+            self._adopt(destination, slot, entry, metric)
         elif destination.best == slot:
-            change = metric - exported.metric
-            if entry.sequence == exported.sequence and abs(change) * _SMALL <= exported.metric:
-                self._better[destination] = None
-            elif change <= 0:
-                self._adopt(destination, slot, entry, metric)
-            else:
-                self.choose(destination)
+            self._chosen_changed(destination, exported, entry, metric)
         elif metric < exported.metric:
-            if not destination.is_feasible(slot, entry):
-                self._core.counters.loops_prevented += 1
-                self._unsafe[destination] = None
-            elif (exported.metric - metric) * _SMALL > exported.metric:
-                self._adopt(destination, slot, entry, metric)
-            else:
-                self._better[destination] = None
+            self._other_is_better(destination, exported, slot, entry)
+
+    def _chosen_changed(
+        self, destination: Destination, exported: RouteEntry, entry: RouteEntry, metric: int
+    ) -> None:
+        change = metric - exported.metric
+        if entry.sequence == exported.sequence and abs(change) * _SMALL <= exported.metric:
+            self._better[destination] = None
+        elif change <= 0:
+            self._adopt(destination, destination.best, entry, metric)
+        else:
+            self.choose(destination)
+
+    def _other_is_better(
+        self, destination: Destination, exported: RouteEntry, slot: int, entry: RouteEntry
+    ) -> None:
+        metric = entry.metric + self._core.costs[slot]
+        if not destination.is_feasible(slot, entry):
+            self._core.counters.loops_prevented += 1
+            self._unsafe[destination] = None
+        elif (exported.metric - metric) * _SMALL > exported.metric:
+            self._adopt(destination, slot, entry, metric)
+        else:
+            self._better[destination] = None
+
+    def _is_awaited(self, destination: Destination, slot: int, entry: RouteEntry) -> bool:
+        """Tell whether neighbours wait for a sequence that came by a safe way, the best or not."""
+        is_waited_for = self._seeking.is_waited_for(destination, entry.sequence)
+        return is_waited_for and destination.is_feasible(slot, entry)
+
+    def requested(self, origin: NodeId, sequence: int) -> None:
+        """A neighbour needs a sequence: take a way that has it, the best or not."""
+        destination = self._core.table.get(origin)
+        if destination is None or destination.sequence < sequence:
+            return
+        exported = destination.exported
+        if exported is not None and exported.sequence < sequence:
+            slot, metric = destination.cheapest(self._core.costs, sequence)
+            if slot != NOBODY:
+                told = destination.entries[slot]
+                assert told is not None
+                self._adopt(destination, slot, told, metric)
 
     def retract(self, neighbour: Neighbour, destination: Destination) -> None:
         """A neighbour has no route any more, or only one over us."""
@@ -68,6 +99,14 @@ class Selection:
                 self.choose(destination)
             elif destination.best == NOBODY:
                 self._seeking.was_retracted(destination, neighbour)
+            if destination.exported is not None and not destination.told & neighbour.bit:
+                self._offer(neighbour, destination)
+
+    def _offer(self, neighbour: Neighbour, destination: Destination) -> None:
+        """Our way led over a neighbour that lost its own: it may need the one that we have now."""
+        if self._core.tells_others:
+            neighbour.fast.alone[destination] = None
+            self._core.is_fast = True
 
     def link_lost(self, neighbour: Neighbour) -> None:
         """A session ended, and with it all that was told in it, both ways."""
@@ -105,7 +144,7 @@ class Selection:
             destination.hops = None
             self._split_horizon(destination, before, slot)
         if entry != old:
-            destination.exported = entry
+            destination.route_by(entry)
             self._note_change(destination, old, entry)
 
     def _split_horizon(self, destination: Destination, before: int, after: int) -> None:
@@ -146,7 +185,7 @@ class Selection:
         core = self._core
         if destination.exported is not None:
             destination.best = NOBODY
-            destination.exported = None
+            destination.route_by(None)
             destination.hops = None
             self.reachable -= 1
             core.counters.routes_lost += 1
@@ -193,7 +232,7 @@ class Selection:
         self._seeking.forget(origin)
         if destination.exported is not None:
             destination.best = NOBODY
-            destination.exported = None
+            destination.route_by(None)
             self.reachable -= 1
             self._core.note(destination, FAST)
             self._core.out.append(RouteLost(origin))

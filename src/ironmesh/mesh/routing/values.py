@@ -129,7 +129,7 @@ class RouterLimits(msgspec.Struct, frozen=True):
     """How long changes of a metric wait that are too small to matter."""
     unsafe_delay_s: tuple[float, float] = (15.0, 30.0)
     """How long a much better way that is not safe waits to become so by itself."""
-    digest_interval_s: float = 60.0
+    digest_interval_s: float = 120.0
     hold_s: float = 300.0
     """How long a lost destination is remembered."""
     alarm_delay_s: float = 10.0
