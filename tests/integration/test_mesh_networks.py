@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.netns, pytest.mark.timeout(120)]
 
 REPAIR_S = 3.0
 """From the repair to the first message that is through."""
+MISSED_S = 18.0
+"""How long a host that vanished may go unnoticed: 15 s, and what a machine that is busy takes."""
 NATIVE: dict[str, Any] = {"allow_legacy": False, "legacy_same_passphrase": False}
 
 HOOK = "type filter hook {} priority 0;"
@@ -110,6 +112,18 @@ async def test_a_partition_that_heals_loses_nothing(start: Start, five_hosts: li
     returned = await first.wait_messages(50)
     assert [message.text for message in arrived] == [f"n{number}" for number in range(51)]
     assert [message.text for message in returned] == [f"m{number}" for number in range(1, 51)]
+
+
+async def test_a_host_that_vanishes_is_missed_by_whom_it_dialled_and_by_who_dialled_it(
+    start: Start, five_hosts: list[Host]
+) -> None:
+    first, between, last = await line(start, five_hosts[:3])
+    await send_by_name(first, last, "n0")
+    await last.wait_message("n0")
+    five_hosts[1].vanish()
+    async with asyncio.timeout(MISSED_S):
+        for node in (first, last):
+            await node.wait_peer_gone(between, timeout_s=MISSED_S)
 
 
 async def test_a_relay_that_is_killed_has_an_alternative(start: Start, one_host: Host) -> None:

@@ -46,6 +46,13 @@ class Host:
         table = f"table inet loss {{ chain in {{ type filter hook input priority 0; {rule} }}; }}"
         self.run(["nft", table])
 
+    def vanish(self) -> None:
+        """Lose all that comes and goes over its cables, as if it had no power any more."""
+        hook = 'type filter hook {} priority 0; {} != "lo" drop;'
+        chains = [("i", "input", "iifname"), ("o", "output", "oifname")]
+        rules = " ".join(f"chain {c} {{ {hook.format(way, name)} }};" for c, way, name in chains)
+        self.run(["nft", f"table inet vanished {{ {rules} }}"])
+
     def keep_incoming(self) -> None:
         """End `drop_incoming`."""
         self.run(["nft", "delete table inet loss"])

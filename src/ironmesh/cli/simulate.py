@@ -23,9 +23,16 @@ _ERASE: Final = "\r\x1b[K"
 
 
 class Share(click.ParamType[float]):
-    """A share of something: `5%`, or `0.05`."""
+    """A share of something: `5%`, or `0.05`.
+
+    Args:
+        may_be_all: 100% is allowed as well.
+    """
 
     name = "share"
+
+    def __init__(self, *, may_be_all: bool = False) -> None:
+        self._may_be_all = may_be_all
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -37,7 +44,7 @@ class Share(click.ParamType[float]):
             share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
         except ValueError:
             share = -1.0
-        if not 0 <= share < 1:
+        if not (0 <= share < 1 or (share == 1 and self._may_be_all)):
             self.fail(f"{text!r} is no share: write 5% or 0.05", param, ctx)
         return share
 
@@ -61,6 +68,13 @@ class Share(click.ParamType[float]):
     default=0.1,
     help="Share of nodes that stop at once.  [default: 10%]",
 )
+@click.option(
+    "--vanishing",
+    type=Share(may_be_all=True),
+    default=0.5,
+    help="Share of these that vanish as a host without power; the others end as a process does.  "
+    "[default: 50%]",
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="One seed, one run.")
 @click.option("--plot", type=HomePath(), help="Write a picture of the mesh (SVG) to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -70,6 +84,7 @@ def simulate_command(
     degree: float,
     loss: float,
     failing: float,
+    vanishing: float,
     seed: int,
     plot: Path | None,
     *,
@@ -82,7 +97,13 @@ def simulate_command(
     """
     run = Run(
         Scenario(
-            nodes=nodes, topology=topology, degree=degree, loss=loss, failing=failing, seed=seed
+            nodes=nodes,
+            topology=topology,
+            degree=degree,
+            loss=loss,
+            failing=failing,
+            vanishing=vanishing,
+            seed=seed,
         )
     )
     _watch(run)
@@ -126,7 +147,8 @@ def _lines(report: Report) -> list[str]:
         "at rest": f"{report.rest_bytes_per_s:.0f} bytes/s a node, "
         f"{report.busiest_bytes_per_s:.0f} at the busiest",
         "delivered": f"{report.delivered_at_rest:.1%} at the first try",
-        "failure": f"{report.failed} nodes stop at once; {size(report.repair_bytes)} a node",
+        "failure": f"{report.failed} nodes stop at once, {report.vanished} of them in silence; "
+        f"{size(report.repair_bytes)} a node",
         "repair": f"every pair has a way again {_after(report.repaired_s)}",
         "meanwhile": f"{report.delivered_in_repair:.1%} delivered at the first try, in 10 s",
         "circles": f"none, looked for {report.loop_checks} times",

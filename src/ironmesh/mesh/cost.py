@@ -63,6 +63,11 @@ class CostMeter:
         """The cost in use."""
         return LinkCost(self._cost, self._is_radio)
 
+    @property
+    def is_steady(self) -> bool:
+        """The last sample was as expected: nothing says that the cost in use is wrong."""
+        return not self._differed
+
     def answered(self, round_trip_s: float) -> bool:
         """Take the round trip of a ping, in seconds; tell whether the cost in use changed."""
         if self._round_trip_s is None:

@@ -33,10 +33,16 @@ from ironmesh.types import MeshMode, NodeId
 from ironmesh.wire.native.beacons import Beacon
 from ironmesh.wire.native.routes import RouteDigest, RouteRequest, Routes, size_of
 
-RECORD_BYTES: Final = 100
-"""Of a signed record and its frame, beside the body of its one message."""
+RECORD_BYTES: Final = 122
+"""Of a signed record and its frame in TLS, beside the body of its one message."""
 RECONNECT_S: Final = 5.0
 """From the end of a session that a lossy link cost to the next one."""
+QUIET_S: Final = 8.0
+"""A neighbour that was silent for so long is asked for a sign of life."""
+ANSWER_S: Final = 7.0
+"""What it then has to give one."""
+SILENCE_S: Final = (ANSWER_S, QUIET_S + ANSWER_S)
+"""How long it takes until a neighbour that vanishes is given up, by when it was heard last."""
 SIGNATURE: Final = b"s" * 64
 """Of every true beacon here; a forged one has another."""
 
@@ -180,22 +186,32 @@ class RouterMesh:
         self._link_up(first, session)
         self.engine.after(quality.delay_s, self._link_up_late, second, session)
 
-    def disconnect(self, a: int, b: int) -> None:
-        """End the session of two nodes; each end notices by itself."""
+    def disconnect(self, a: int, b: int, *, is_silent: bool = False) -> None:
+        """End the session of two nodes; each end notices by itself.
+
+        Args:
+            is_silent: nothing tells the ends but that they hear nothing any more.
+        """
         session = self.session(a, b)
         if session is not None and session.is_whole:
             session.is_whole = False
             for number in session.nodes:
-                delay_s = self.engine.random.uniform(*self.detection_s)
+                delay_s = self.engine.random.uniform(
+                    *(SILENCE_S if is_silent else self.detection_s)
+                )
                 self.engine.after(delay_s, self._link_down, self.nodes[number], session)
 
-    def crash(self, number: int) -> None:
-        """Stop a node at once; its neighbours notice each by itself."""
+    def crash(self, number: int, *, is_silent: bool = False) -> None:
+        """Stop a node at once; its neighbours notice each by itself.
+
+        Args:
+            is_silent: it vanishes, as a host without power; else its system closes its connections.
+        """
         node = self.nodes[number]
         node.is_alive = False
         node.timer_at = float("inf")
         for session in list(node.sessions.values()):
-            self.disconnect(*session.nodes)
+            self.disconnect(*session.nodes, is_silent=is_silent)
             session.up.discard(number)
         node.sessions.clear()
         node.reached = 0

@@ -16,9 +16,14 @@ from ironmesh.sim.probes import Probes
 from ironmesh.sim.routing import RouterMesh
 from ironmesh.sim.topology import DEGREE, make
 
-PING_INTERVAL_S: Final = 30.0
-PING_BYTES: Final = 2 * 35
-"""A ping and an answer, in unsigned records, with their frames: on each link, in each interval."""
+MEASURE_INTERVAL_S: Final = 120.0
+"""How often a node measures the round trip of a link that stays as it is."""
+PING_BYTES: Final = 55
+"""Of a ping or its answer: an unsigned record in its frame, in TLS."""
+BEAT_INTERVAL_S: Final = 7.0
+"""How often one end of a quiet link asks the other one for a sign of life."""
+BEAT_BYTES: Final = 26
+"""Of what a WebSocket connection asks for a sign of life with, or of the answer, in TLS."""
 NEWS_INTERVAL_S: Final = 24 * 3600.0
 """How often a node makes a new node record and beacon."""
 PULL_BYTES: Final = 600
@@ -46,6 +51,8 @@ class Scenario:
     """Delay of the slowest link; that of each is between 1 ms and this, at random."""
     failing: float = 0.1
     """Share of nodes that stop at once, 0 to 1."""
+    vanishing: float = 0.5
+    """Share of these that vanish, as a host without power; the others end as a process does."""
     settle_s: float = 600.0
     """Virtual seconds in which a mesh that has started comes to rest."""
     rest_s: float = 600.0
@@ -74,6 +81,8 @@ class Report(msgspec.Struct, frozen=True):
     busiest_bytes_per_s: float
     failed: int
     """Nodes that stopped at once."""
+    vanished: int
+    """Those of them that vanished, so that their neighbours noticed it by their silence."""
     repaired_s: float | None
     """From then until every connected pair has a way again."""
     repair_bytes: int
@@ -142,6 +151,7 @@ class Run:
             rest_bytes_per_s=round(sum(self.rest_rates) / len(self.rest_rates), 1),
             busiest_bytes_per_s=round(max(self.rest_rates), 1),
             failed=len(self.failed),
+            vanished=self.vanished,
             repaired_s=self.repaired_s,
             repair_bytes=self.repair_bytes,
             delivered_at_rest=round(self.delivered_at_rest, 4),
@@ -154,8 +164,9 @@ class Run:
         count = round(self.scenario.failing * len(self.mesh.nodes))
         self.failed = self.engine.random.sample(range(len(self.mesh.nodes)), count)
         start, before = self.engine.now, self._sent()
-        for number in self.failed:
-            self.mesh.crash(number)
+        self.vanished = round(self.scenario.vanishing * count)
+        for place, number in enumerate(self.failed):
+            self.mesh.crash(number, is_silent=place < self.vanished)
         probes = Probes(self.mesh)
         probes.spread(PROBES, 10.0)
         self.repaired_s = yield from self._until_routed(start, "repairing")
@@ -206,10 +217,15 @@ class Run:
             self.engine.after(seconds * self.engine.random.random(), self.mesh.renew, number)
 
     def _not_simulated(self, number: int) -> float:
-        """Return the bytes a second of a node for pings, and for pulling each record once a day."""
+        """Return the bytes a second of a node for pings, and for pulling each record once a day.
+
+        Of the two ends of a link one asks for signs of life, and less often than it is counted
+        here: where something else arrived it need not.
+        """
         links = sum(number in edge for edge in self.mesh.topology.edges)
         pulls = len(self.mesh.nodes) * PULL_BYTES / NEWS_INTERVAL_S
-        return pulls + links * PING_BYTES / PING_INTERVAL_S
+        link = 2 * PING_BYTES / MEASURE_INTERVAL_S + BEAT_BYTES / BEAT_INTERVAL_S
+        return pulls + links * link
 
     def _diameter(self) -> int:
         first = self.mesh.nodes[0]

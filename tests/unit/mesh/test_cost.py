@@ -44,6 +44,21 @@ def test_one_slow_answer_changes_nothing_but_many_do() -> None:
     assert meter.link.cost > 400
 
 
+def test_a_meter_is_steady_until_an_answer_is_unusual() -> None:
+    meter = CostMeter()
+    meter.answered(0.002)
+    assert meter.is_steady
+    for _ in range(40):
+        meter.answered(0.300)
+        if not meter.is_steady:
+            break
+    assert not meter.is_steady
+    meter.answered(0.002)
+    assert meter.is_steady
+    meter.unanswered()
+    assert not meter.is_steady
+
+
 def test_a_link_that_loses_half_costs_more_and_recovers() -> None:
     meter = CostMeter()
     for _ in range(40):

@@ -8,12 +8,21 @@ import pytest
 
 from ironmesh.errors import IronMeshError
 from ironmesh.mesh.routing.values import Suspicion
+from ironmesh.node.mesh.routing import MEASURE_SELDOM_S
 from ironmesh.sim.engine import Engine
 from ironmesh.sim.invariants import InvariantBrokenError, LoopWatch, check_at_rest, unrouted_pairs
 from ironmesh.sim.picture import draw
-from ironmesh.sim.routing import RouterMesh, RouterNode, Value
-from ironmesh.sim.scenario import Run, Scenario
+from ironmesh.sim.routing import (
+    ANSWER_S,
+    QUIET_S,
+    SILENCE_S,
+    RouterMesh,
+    RouterNode,
+    Value,
+)
+from ironmesh.sim.scenario import BEAT_INTERVAL_S, MEASURE_INTERVAL_S, Run, Scenario
 from ironmesh.sim.topology import make
+from ironmesh.transport.websocket.limits import ACCEPTING, DIALLING
 from ironmesh.types import MeshMode, NodeId
 from ironmesh.wire.native.beacons import Beacon
 from ironmesh.wire.native.routes import RouteEntry, Routes
@@ -36,6 +45,20 @@ def test_a_mesh_starts_rests_and_is_repaired() -> None:
     assert report.delivered_at_rest == 1.0
     assert report.rest_bytes_per_s < 100
     assert report.loop_checks > 0
+
+
+def test_nodes_that_vanish_are_missed_by_their_silence_and_the_mesh_is_repaired() -> None:
+    report = finished(nodes=40, seed=3, vanishing=1.0).report()
+    assert report.vanished == report.failed == 4
+    assert report.repaired_s is not None
+    assert SILENCE_S[0] < report.repaired_s < 30
+
+
+def test_the_simulated_times_are_those_of_a_node() -> None:
+    assert ACCEPTING.ping_interval_s == QUIET_S
+    assert DIALLING.ping_interval_s == BEAT_INTERVAL_S
+    assert ACCEPTING.ping_timeout_s == DIALLING.ping_timeout_s == ANSWER_S
+    assert MEASURE_INTERVAL_S == MEASURE_SELDOM_S
 
 
 def test_one_seed_makes_one_report() -> None:

@@ -33,7 +33,8 @@ from ironmesh.wire.native.beacons import Beacon
 from ironmesh.wire.native.routes import RouteDigest, RouteRequest, Routes
 
 MEASURE_EVERY_S: Final = 30.0
-"""A link that is idle is pinged as often anyway."""
+MEASURE_SELDOM_S: Final = 120.0
+"""While round trips stay what they were, the pause between two becomes as long as this."""
 ANSWER_S: Final = 5.0
 """A ping that is not answered for so long counts as lost."""
 
@@ -120,15 +121,16 @@ class Routing:
 
     async def measure(self, link: Link) -> None:
         """Keep the cost of a hop in step with its round trips, until the link is over."""
-        meter = CostMeter()
+        meter, pause_s = CostMeter(), MEASURE_EVERY_S
         while link.is_usable and not self._is_closed:
             rtt_s = await link.measure(ANSWER_S)
             if not link.is_usable:
                 return
             if meter.unanswered() if rtt_s is None else meter.answered(rtt_s):
                 self._run(self._router.link_changed(link.peer, meter.link, self._now()))
+            pause_s = min(2 * pause_s, MEASURE_SELDOM_S) if meter.is_steady else MEASURE_EVERY_S
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(MEASURE_EVERY_S):
+                async with asyncio.timeout(pause_s):
                     await link.wait_ended()
 
     def link_down(self, peer: NodeId) -> None:

@@ -12,7 +12,8 @@ CHUNK_BYTES: Final = 128 * 1024
 """The data of one chunk at most: what is urgent waits for no more, and each costs a signature."""
 MAX_PAYLOAD_BYTES: Final = 16 * 1024 * 1024
 
-PING_INTERVAL_S: Final = 30.0
+PING_INTERVAL_S: Final = 60.0
+"""A peer of which nothing arrived for so long is pinged."""
 LIVENESS_TIMEOUT_S: Final = 90.0
 """A session in which nothing at all arrived for so long is over."""
 RADIO_PING_INTERVAL_S: Final = 600.0

@@ -63,6 +63,7 @@ class Liveness:
     def hear(self, mono: float) -> None:
         """Something arrived."""
         self._heard = mono
+        self._ping_due = mono + self._interval_s
 
     def ping(self) -> None:
         """Want a ping; several that wait are one."""
@@ -93,6 +94,7 @@ class Liveness:
             while len(self._unanswered) >= UNANSWERED_PINGS:
                 del self._unanswered[next(iter(self._unanswered))]
             self._unanswered[number] = mono
+            self._ping_due = mono + self._interval_s
             controls.append(encode_control(ControlType.PING, number))
         return controls
 

@@ -176,11 +176,11 @@ class StackMesh(RouterMesh):
 
     # --- Lives ------------------------------------------------------------------------------------
 
-    def crash(self, number: int) -> None:
-        """Stop a node at once, as a kill or as a loss of power."""
+    def crash(self, number: int, *, is_silent: bool = False) -> None:
+        """Stop a node at once; what was not on disk may be lost, as with the power."""
         if self.nodes[number].is_alive:
             self.deaths += 1
-            super().crash(number)
+            super().crash(number, is_silent=is_silent)
             self.stacks[number].die(is_power_loss=self.engine.random.random() < 0.5)
 
     def restart(self, number: int, *, remembers: bool = True) -> None:

@@ -22,7 +22,7 @@ from ironmesh.transport.inbox import Inbox
 from ironmesh.transport.interface import ConnectionInfo, Endpoint, Receiver
 from ironmesh.transport.tls import fingerprint
 from ironmesh.transport.websocket.heartbeat import Heartbeat
-from ironmesh.transport.websocket.limits import Timing
+from ironmesh.transport.websocket.limits import ACCEPTING, DIALLING, SEND_TIMEOUT_S, Timing
 from ironmesh.transport.websocket.reassembly import Reassembly
 from ironmesh.types import Unit
 
@@ -52,7 +52,7 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         engine: the protocol engine of our role, fresh, with `SILENT` as its logger.
         offered: returns the subprotocols that the dialling end offered; asked once it is open.
         remote: the peer's address, without zone.
-        timing: pings and timeouts.
+        timing: pings and timeouts; if there is none, those that suit the wire.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class WebSocketConnection(asyncio.BufferedProtocol):
         timing: Timing | None = None,
         offered: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        timing = timing or Timing()
         loop = asyncio.get_running_loop()
         self._engine = engine
         self._offered = offered
         self._remote = remote
-        self._send_timeout_s = timing.send_timeout_s
+        self._timing = timing
+        self._send_timeout_s = timing.send_timeout_s if timing is not None else SEND_TIMEOUT_S
         self._read_buffer = memoryview(bytearray(FIRST_READ_BYTES))
         self._inbox = Inbox(self._pause_reading, self._resume_reading)
         self._reassembly = Reassembly()
@@ -75,8 +75,6 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             self._ping,
             lambda: self._abort("the peer does not answer any more"),
             lambda: self._inbox.is_full,
-            interval_s=timing.ping_interval_s,
-            timeout_s=timing.ping_timeout_s,
         )
         self._transport: asyncio.Transport | None = None
         self._info: ConnectionInfo | None = None
@@ -261,8 +259,13 @@ class WebSocketConnection(asyncio.BufferedProtocol):
             self._opening.set_result(False)
         elif self._engine.state is not CONNECTING:  # its farewell may have come along
             self._info = self._describe()
-            self._heartbeat.start()
+            self._heartbeat.start(self._timing or self._usual_timing())
             self._opening.set_result(True)
+
+    def _usual_timing(self) -> Timing:
+        if self._engine.subprotocol is None:
+            return Timing()
+        return DIALLING if self._engine.side is Side.CLIENT else ACCEPTING
 
     def _describe(self) -> ConnectionInfo:
         assert self._transport is not None

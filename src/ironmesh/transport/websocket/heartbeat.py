@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from ironmesh.transport.websocket.limits import Timing
+
 
 class Heartbeat:
-    """Two timers of one connection. Whatever arrives counts as a sign of life, not only a pong.
+    """The timer of one connection. Whatever arrives counts as a sign of life, not only a pong.
+
+    So of two ends that are equally patient one pings, and the other one need not.
 
     Args:
         ping: send a ping.
@@ -20,21 +24,21 @@ class Heartbeat:
         ping: Callable[[], None],
         give_up: Callable[[], None],
         is_deaf: Callable[[], bool],
-        *,
-        interval_s: float,
-        timeout_s: float,
     ) -> None:
         self._ping = ping
         self._give_up = give_up
         self._is_deaf = is_deaf
-        self._interval_s = interval_s
-        self._timeout_s = timeout_s
+        self._timing = Timing()
+        self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._heard = False
+        self._heard_at = 0.0
+        self._asked_at = 0.0
 
-    def start(self) -> None:
-        """Ping from now on."""
-        self._wait(self._interval_s, self._ask)
+    def start(self, timing: Timing) -> None:
+        """Watch the peer from now on."""
+        self._timing = timing
+        self.heard()
+        self._wait(timing.ping_interval_s, self._look)
 
     def stop(self) -> None:
         """End; may be called twice, and before `start`."""
@@ -44,21 +48,28 @@ class Heartbeat:
 
     def heard(self) -> None:
         """Something arrived from the peer."""
-        self._heard = True
+        self._heard_at = self._loop.time()
 
-    def _ask(self) -> None:
-        self._heard = False
-        self._wait(self._timeout_s, self._judge)
-        self._ping()
+    def _look(self) -> None:
+        """Ask a peer that was silent for long enough."""
+        now = self._loop.time()
+        rest_s = self._heard_at + self._timing.ping_interval_s - now
+        if rest_s > 0:
+            self._wait(rest_s, self._look)
+        else:
+            self._asked_at = now
+            self._wait(self._timing.ping_timeout_s, self._judge)
+            self._ping()
 
     def _judge(self) -> None:
-        if self._is_deaf():
-            self._wait(self._timeout_s, self._judge)
-        elif self._heard:
-            self._wait(self._interval_s - self._timeout_s, self._ask)
+        if self._heard_at >= self._asked_at:
+            self._look()
+        elif self._is_deaf():
+            self._wait(self._timing.ping_timeout_s, self._judge)
+            self._ping()  # we cannot read its pings: it is to know that we live
         else:
             self._timer = None
             self._give_up()
 
     def _wait(self, seconds: float, then: Callable[[], None]) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, then)
+        self._timer = self._loop.call_later(seconds, then)

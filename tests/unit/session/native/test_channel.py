@@ -339,12 +339,25 @@ def test_a_closed_channel_opens_nothing_and_wants_nothing() -> None:
 def test_a_ping_is_due_and_its_answer_tells_the_round_trip() -> None:
     alice, bob = pair()
     due = alice.next_timer
-    assert due == NOW.mono + 30
-    alice.on_timer(later(30))
-    for unit in alice.seal([], later(30)):
-        bob.open(unit, later(31))
-    (unit,) = bob.seal([], later(31))
-    assert alice.open(unit, later(32)).events == [PeerAlive(2.0)]
+    assert due == NOW.mono + 60
+    alice.on_timer(later(60))
+    for unit in alice.seal([], later(60)):
+        bob.open(unit, later(61))
+    (unit,) = bob.seal([], later(61))
+    assert alice.open(unit, later(62)).events == [PeerAlive(2.0)]
+
+
+def test_who_was_heard_or_was_pinged_a_moment_ago_is_not_pinged() -> None:
+    alice, bob = pair()
+    bob.ping(later(50))
+    alice.open(*bob.seal([], later(50)), later(50))
+    alice.seal([], later(50))
+    alice.on_timer(later(109))
+    assert not alice.wants_write
+    alice.ping(later(109))
+    alice.seal([], later(109))
+    alice.on_timer(later(139))
+    assert not alice.wants_write
 
 
 def test_answers_name_their_ping() -> None:
