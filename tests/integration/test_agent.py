@@ -413,7 +413,7 @@ def test_a_send_that_is_not_accepted_in_time_says_so(
     async def never(*_: Any, **__: Any) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(alice.daemon.node, "send", never)
+    monkeypatch.setattr(alice.daemon.node, "accept", never)
     with pytest.raises(TimeoutError, match=r"within 0\.05 s") as caught:
         alice.send_sync("bob", "x", timeout=0.05)
     assert isinstance(caught.value, IronMeshError)
@@ -427,7 +427,7 @@ def test_replies_that_nobody_takes_do_not_pile_up(
     async def never(*_: Any, **__: Any) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(alice.daemon.node, "send", never)
+    monkeypatch.setattr(alice.daemon.node, "accept", never)
     for _ in range(300):
         alice.reply("bob", "x")
     eventually(lambda: alice.daemon.metrics.get("messages.dropped") == 300 - 256)
