@@ -63,11 +63,18 @@ def connect(contestant: Contestant, counts: Counts, *, is_tls: bool) -> Figures:
 def _later(
     node: NodeProcess, counts: Counts, meet: Callable[[NodeProcess], float], *, is_tls: bool
 ) -> float:
-    """Let a node meet one fresh peer after the other; return the median of what `meet` tells."""
+    """Let a node meet one peer after the other; return the median of what `meet` tells.
+
+    The peers have loaded what a first session needs: they met a companion, which is gone.
+    """
     found: list[float] = []
     while (missing := counts.connects - len(found)) > 0:
         count = min(missing, PEERS_AT_ONCE)
-        with nodes(node.contestant, count, is_tls=is_tls, is_discovering=False) as peers:
+        options = {"is_tls": is_tls, "is_discovering": False}
+        with nodes(node.contestant, count + 1, **options) as (companion, *peers):
+            for peer in peers:
+                peer.connect_to(companion)
+            companion.kill()
             time.sleep(ONCE_S)
             for peer in peers:
                 found.append(meet(peer))
