@@ -6,9 +6,11 @@ transcript, so it fits no other handshake and not the other side of this one.
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from ironmesh.crypto import hybrid, prehash
 from ironmesh.crypto.identity import Identity, node_id_of
-from ironmesh.crypto.sodium import CryptoError, sha256
+from ironmesh.crypto.sodium import CryptoError
 from ironmesh.errors import HandshakeError
 from ironmesh.session.interface import (
     ClaimRefusedError,
@@ -79,7 +81,7 @@ def check_peer(claim: PeerClaim, own: NodeId, expected: NodeId | None) -> None:
 
 
 def _signed(role: Role, transcript: bytes, said: bytes) -> bytes:
-    return HANDSHAKE_LABEL + role.label + transcript + sha256(said)
+    return HANDSHAKE_LABEL + role.label + transcript + sha256(said).digest()
 
 
 def _claim_of(statement: Statement) -> PeerClaim:

@@ -6,12 +6,13 @@ every key comes from secrets and `h`: two ends have the same keys only if they s
 
 from __future__ import annotations
 
+import hmac
 from enum import Enum
+from hashlib import sha256
 
 import msgspec
 
 from ironmesh.crypto import hybrid
-from ironmesh.crypto.sodium import hmac_sha256, sha256
 from ironmesh.session.native.keys import SessionKeys
 from ironmesh.types import Secret
 from ironmesh.wire.native.records import MAX_RECORD_BYTES
@@ -56,12 +57,12 @@ class Negotiated(msgspec.Struct, frozen=True):
         """Return `h0`, 32 bytes: what every transcript on this connection begins with."""
         said = b"".join(_sized(text) for text in (self.transport, *self.offered, self.chosen))
         count = len(self.offered).to_bytes(4, "big")
-        return sha256(HANDSHAKE_LABEL + sha256(count + said))
+        return sha256(HANDSHAKE_LABEL + sha256(count + said).digest()).digest()
 
 
 def mix(transcript: bytes, *said: bytes) -> bytes:
     """Return the transcript after something more was said."""
-    return sha256(b"".join((transcript, *said)))
+    return sha256(b"".join((transcript, *said))).digest()
 
 
 def chain_key(transcript: bytes, *secrets: bytes) -> Secret:
@@ -76,7 +77,7 @@ def seal_key(chain: Secret, role: Role, transcript: bytes) -> bytes:
 
 def binder(key: Secret, transcript: bytes) -> bytes:
     """Return the proof of a resumption: HMAC-SHA256 of the transcript before it."""
-    return hmac_sha256(key.reveal(), transcript)
+    return hmac.digest(key.reveal(), transcript, "sha256")
 
 
 def session_keys(chain: Secret, transcript: bytes, role: Role, *, is_hybrid: bool) -> SessionKeys:
