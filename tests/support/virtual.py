@@ -283,11 +283,12 @@ class _Cable:
         self._when_awake(lambda: self._receiver.connection_ended(error))
 
     def _when_awake(self, call: Callable[[], None]) -> None:
+        """Call on this machine, whoever's turn it is: the timers that come of it are its own."""
         if self._machine.awake.is_set():
-            call()
+            self._machine.call(call)
             return
         self._inner.pause()
-        self._waking = asyncio.create_task(self._call_when_awake(call))
+        self._waking = self._machine.run(self._call_when_awake(call))
 
     async def _call_when_awake(self, call: Callable[[], None]) -> None:
         await self._machine.awake.wait()
