@@ -385,6 +385,28 @@ def test_who_was_our_way_and_lost_its_own_is_told_at_once_of_the_one_that_we_hav
     assert [each.origin for told in bench.told(ANN) for each in told.routes] == [FAR]
 
 
+def test_news_of_a_node_go_on_at_once_by_the_chosen_way_and_by_another_one_in_a_while(
+    bench: Bench,
+) -> None:
+    bench.tells(ANN, "far", 5, 100)
+    bench.wait(5)
+    bench.sent.clear()
+    news = beacon("far", 6, b"new" + bytes(29))
+    bench.hears(EVE, Routes((), (RouteEntry(FAR, 6, 300, 3),), (news,)))
+    bench.wait(1.5)
+    assert bench.told(BOB) == []
+    bench.hears(ANN, Routes((), (RouteEntry(FAR, 6, 100, 1),), (news,)))
+    bench.wait(0.06)
+    [told] = bench.told(BOB)
+    assert told.beacons == (news,)
+    bench.wait(10)
+    assert bench.told(BOB) == [], "once is enough"
+    later = beacon("far", 7, b"newer" + bytes(27))
+    bench.hears(EVE, Routes((), (RouteEntry(FAR, 7, 300, 3),), (later,)))
+    bench.wait(4.1)
+    assert [each.beacons for each in bench.told(BOB)] == [(later,)]
+
+
 def test_what_a_neighbour_holds_already_is_not_told_again(bench: Bench) -> None:
     bench.tells(ANN, "far", 5, 100)
     bench.wait(5)

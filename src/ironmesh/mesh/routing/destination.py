@@ -32,6 +32,7 @@ class Destination:
         "fd_metric",
         "fd_sequence",
         "floors",
+        "has_news",
         "hops",
         "is_remembered",
         "knows",
@@ -66,6 +67,8 @@ class Destination:
         """Neighbours that have this beacon."""
         self.hops: tuple[NodeId, ...] | None = None
         """Neighbours that may be used, the best first, if it was worked out."""
+        self.has_news = False
+        """It says something new about itself, and others wait to hear it by their chosen way."""
         self.lost_at: float | None = None
         self.is_remembered = False
         """Its beacon is of an earlier run, and nobody has told us of it in this one."""

@@ -13,7 +13,7 @@ from typing import Final
 from ironmesh.mesh.routing.admission import Admission
 from ironmesh.mesh.routing.agreement import Agreement
 from ironmesh.mesh.routing.alarm import Alarm
-from ironmesh.mesh.routing.core import LAZY, NORMAL, Core
+from ironmesh.mesh.routing.core import LAZY, Core
 from ironmesh.mesh.routing.destination import Destination
 from ironmesh.mesh.routing.neighbour import Neighbour
 from ironmesh.mesh.routing.seeking import Seeking
@@ -272,11 +272,11 @@ class Router:
         self._core.out.append(NewBeacon(beacon, neighbour.peer))
 
     def _renew(self, known: Destination, beacon: Beacon) -> None:
-        """Hand a newer beacon on, also where the chosen way does not have its sequence yet."""
-        is_same = known.beacon.record_hash == beacon.record_hash
+        """Hand a newer beacon on: with the sequence of the chosen way, or without it in a while."""
+        known.has_news = known.has_news or known.beacon.record_hash != beacon.record_hash
         known.renew(beacon)
         if known.exported is not None:
-            self._core.note(known, LAZY if is_same else NORMAL)
+            self._core.note(known, LAZY)
 
     def _take_twin(self, neighbour: Neighbour, beacon: Beacon, origin: NodeId) -> None:
         """Of two beacons with one sequence the first one stays."""

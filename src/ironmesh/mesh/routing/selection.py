@@ -166,10 +166,11 @@ class Selection:
             destination.lost_at = None
             self._met_again(destination)
             core.out.append(RouteFound(destination.origin, entry.hops, entry.is_radio))
-        elif (entry.metric - old.metric) * _SMALL > old.metric:
+        elif destination.has_news or (entry.metric - old.metric) * _SMALL > old.metric:
             core.note(destination, NORMAL)
         else:
             core.note(destination, LAZY)
+        destination.has_news = False
         if old is not None and entry.metric > old.metric:
             self._unsafe[destination] = None
         self._seeking.was_met(destination, entry.sequence)
