@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -70,12 +71,17 @@ def setup_command(
     plan, is_made = _plan(flags, ways)
     with working("making the identity"):
         bits = estimate_bits(plan.passphrase)
-        done = carry_out(plan, MODERATE_KDF, os.urandom)
+        done = carry_out(plan, MODERATE_KDF, os.urandom, on_written=_ignore_interrupts)
     _warn(plan, done, bits)
     if as_json:
         print_json(_facts(plan, done, bits))
     else:
         _tell(plan, done, bits, is_passphrase_shown=is_made)
+
+
+def _ignore_interrupts() -> None:
+    """Let nobody believe that nothing has changed when everything has."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_command_of(plan: Plan) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -57,11 +57,14 @@ class Done:
     notices: tuple[str, ...]
 
 
-def carry_out(plan: Plan, cost: KdfCost, random: Random) -> Done:
+def carry_out(
+    plan: Plan, cost: KdfCost, random: Random, *, on_written: Callable[[], object] = lambda: None
+) -> Done:
     """Write everything, or, whatever happens meanwhile, leave everything as it was.
 
     Args:
         cost: of the key derivation for the key file.
+        on_written: called when everything is written; if that raises, everything is as it was.
 
     Raises:
         ConfigError: something is there already and `is_forced` is off, or cannot be written.
@@ -97,6 +100,7 @@ def carry_out(plan: Plan, cost: KdfCost, random: Random) -> Done:
         home_file = config_paths(plan.home, None)[Level.HOME_FILE]
         if not os.path.lexists(home_file):
             _create(home_file, as_toml({"name": plan.name}, "For all nodes of this folder."), undo)
+        on_written()
         undo.pop_all()
     return Done(
         loaded.keys.identity.node_id, node.keys_file, config_file, set_aside, loaded.notices

@@ -57,6 +57,19 @@ def test_everything_is_there_private_and_fits_together(plan):
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600)
 
 
+def test_an_interrupt_when_all_is_written_leaves_nothing(plan):
+    seen = []
+
+    def interrupted():
+        seen.append(contents(plan.home))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(plan, MINIMAL_KDF, os.urandom, on_written=interrupted)
+    assert "passphrase" in seen[0]
+    assert contents(plan.home) is None
+
+
 def test_a_folder_that_others_could_enter_is_closed(plan):
     plan.home.mkdir(mode=0o755)
     do(plan)
