@@ -94,7 +94,7 @@ class LinkReader:
         """Units arrived."""
         self._owner.arrived(sum(map(len, units)))
         self._arrived.extend(units)
-        self._take([])
+        self._take(None)
 
     def connection_ended(self, error: ConnectionClosed) -> None:
         """The connection ended, and what it gave was taken."""
@@ -102,17 +102,22 @@ class LinkReader:
 
     # --- What arrived ------------------------------------------------------------------------
 
-    def _take(self, messages: list[Message]) -> None:
-        """Take what has arrived, after `messages`, until the owner asks to wait."""
-        while self._is_running:
-            then = self._open(messages)
-            waiting = self._owner.deliver(messages) if messages else None
-            if waiting is not None:
-                self._wait(waiting, then)
-                return
-            if then is None:
-                return
-            messages = self._go_on(then)
+    def _take(self, then: Opened | RemoteProtocolError | None) -> None:
+        """Take `then` and what has arrived, until the owner asks to wait."""
+        try:
+            messages = [] if then is None else self._go_on(then)
+            while self._is_running:
+                then = self._open(messages)
+                waiting = self._owner.deliver(messages) if messages else None
+                if waiting is not None:
+                    self._wait(waiting, then)
+                    return
+                if then is None:
+                    return
+                messages = self._go_on(then)
+        except BaseException as error:
+            self._owner.failed(error)  # better no session than one that has lost a unit
+            raise
 
     def _open(self, messages: list[Message]) -> Opened | RemoteProtocolError | None:
         """Open units and gather their messages, up to one with something else in it, or wrong."""
@@ -157,6 +162,6 @@ class LinkReader:
         if since is not None and now - since > DEAF_S:
             # What arrived meanwhile is read first, then the peer's silence is judged.
             self._deaf_until = now + DEAF_S
-        self._take([] if then is None else self._go_on(then))
+        self._take(then)
         if self._waiting is None:
             self._connection.resume()

@@ -149,6 +149,9 @@ class LinkWriter:
         except RemoteProtocolError as error:
             self._owner.broke(error)
             return
+        except BaseException as error:
+            self._owner.failed(error)  # better no session than one that has lost a batch
+            raise
         finally:
             self._is_flushing = False
         self._owner.flushed()

@@ -46,6 +46,8 @@ class Bench:
         self.told: list[str] = []
         self.lag: asyncio.Future[None] | None = None
         """What the next `deliver` returns."""
+        self.fault: Exception | None = None
+        """What `take_control` raises."""
         self.reader = LinkReader(
             cast("Any", self.inbox), cast("Any", FakeChannel()), self, self.clock
         )
@@ -60,6 +62,8 @@ class Bench:
         return lag
 
     def take_control(self, opened: Opened) -> None:
+        if self.fault is not None:
+            raise self.fault
         self.told.append("!" * len(opened.events) or "-")
 
     def refuse(self, error: RemoteProtocolError) -> None:
@@ -145,6 +149,21 @@ async def test_what_fails_while_the_owner_takes_it_reaches_the_owner() -> None:
     lag.set_exception(ValueError("a bug"))
     await asyncio.sleep(0)
     assert bench.told == ["a b", "failed: ValueError('a bug')"]
+
+
+async def test_a_fault_of_ours_while_something_is_taken_ends_the_session() -> None:
+    bench = Bench()
+    lag = bench.lag = asyncio.get_running_loop().create_future()
+    bench.feed("a", "!", "b")
+    bench.fault = ValueError("a bug")
+    failures: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: failures.append(context["exception"])
+    )
+    lag.set_result(None)
+    await asyncio.sleep(0)
+    assert bench.told == ["a", "failed: ValueError('a bug')"]
+    assert failures == [bench.fault], "and it is not hidden"
 
 
 async def test_after_the_stop_nothing_is_taken() -> None:

@@ -39,7 +39,7 @@ class FakeChannel:
             frame_burst=1,
         )
         self.wants_write = self.is_holding = False
-        self.error: RemoteProtocolError | None = None
+        self.error: Exception | None = None
 
     def seal(
         self, messages: Sequence[Message], now: Instant, piece: Piece | None = None
@@ -199,6 +199,15 @@ async def test_an_error_that_never_should_be_reaches_the_owner() -> None:
     bench.writer.put_now([message("one")])
     bench.connection.room.set_exception(ValueError("a bug"))
     await turn()
+    assert bench.told == ["failed: ValueError('a bug')"]
+
+
+async def test_a_batch_that_cannot_be_sealed_by_a_fault_of_ours_ends_the_session() -> None:
+    bench = Bench()
+    bench.writer.start()
+    bench.channel.error = ValueError("a bug")
+    with pytest.raises(ValueError, match="a bug"):
+        bench.writer.put_now([message("one")])
     assert bench.told == ["failed: ValueError('a bug')"]
 
 
