@@ -8,7 +8,7 @@ is asked to begin a new stream. What it had sent without a receipt it then sends
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
 from ironmesh.errors import RemoteProtocolError
 from ironmesh.session.native.chunks import Reassembly
@@ -33,7 +33,7 @@ class Taken(NamedTuple):
     """What a parcel led to."""
 
     messages: Sequence[Message] = ()
-    """In order, each once."""
+    """In order, each once; receipts that stand before the others at once, in any order."""
     reset: bytes | None = None
     """The content of a parcel to send to the source: it is to begin a new stream."""
     peer_reset: Reset | None = None
@@ -116,13 +116,17 @@ class ParcelReader:
         if isinstance(said, Reset):
             return Taken(peer_reset=said)
         items = self._items(said, is_fresh=is_fresh)
+        receipts = _leading_receipts(items)
         if self._stream is None or said.stream > self._stream:
             self._begin(said.stream)
         elif said.stream < self._stream:
             return self._refused(Refusal.REPLAY, said.stream, now)
         if isinstance(said, Unordered):
-            return Taken([item for item in items if isinstance(item, Message)])
-        return self._place(said, _Waiting(items, len(content)), now)
+            return Taken(receipts)
+        taken = self._place(said, _Waiting(items[len(receipts) :], len(content)), now)
+        if receipts and taken.refused is not Refusal.REPLAY:
+            return taken._replace(messages=[*receipts, *taken.messages])
+        return taken
 
     def timer(self, now: float) -> Taken:
         """Give up what waited too long."""
@@ -211,12 +215,23 @@ def _is_for_destinations(item: Message | Control) -> bool:
     return item.kind is ControlType.CHUNK
 
 
-def _is_receipts(item: Message | Control) -> bool:
+def _is_receipts(item: Message | Control) -> TypeGuard[Message]:
+    """Tell whether an item holds receipts alone, which need no place among others."""
     return (
         isinstance(item, Message)
         and item.type == MessageType.ACK
         and not any(isinstance(said, Floor) for said in decode_receipts(item.payload))
     )
+
+
+def _leading_receipts(items: _Items) -> list[Message]:
+    """Return the receipts before anything else."""
+    receipts: list[Message] = []
+    for item in items:
+        if not _is_receipts(item):
+            break
+        receipts.append(item)
+    return receipts
 
 
 def _is_forgettable(item: Message | Control) -> bool:

@@ -28,6 +28,8 @@ from ironmesh.wire.receipts import Floor, decode
 MAX_HEAD: Final = 1 + 4 + 9
 """Of a content, before its messages."""
 MIN_CONTENT_BYTES: Final = MAX_HEAD + CHUNK_HEAD_BYTES + MAX_HEAD_BYTES + MAX_VARINT_BYTES + 1
+COMPANY_BYTES: Final = 2048
+"""Receipts go with messages in a parcel of up to this; a larger one may be long on its way."""
 _ACK: Final = MessageType.ACK.value
 _SPARE_STREAMS: Final = 2**20
 """A reader cannot push us so close to the last number that we run out of them."""
@@ -94,23 +96,34 @@ class ParcelWriter:
         """
         self._check(messages if piece is None else (*messages, piece.message))
         room = max_bytes - MAX_HEAD
-        written: list[WrittenParcel] = []
+        receipts: list[tuple[MessagePriority, bytes]] = []
         ordered: dict[MessagePriority, list[Message | Piece]] = {}
         for message in messages:
-            receipts = _unordered(message, room)
-            if receipts is None:
+            body = _unordered(message, room)
+            if body is None:
                 ordered.setdefault(message.priority, []).append(message)
             else:
-                content = unordered_head(self._stream) + receipts
-                written.append(WrittenParcel(message.priority, content))
+                receipts.append((message.priority, body))
         if piece is not None:
             ordered.setdefault(piece.message.priority, []).append(piece)
-        for priority in sorted(ordered, key=PRIORITIES.index):
-            for body in _packed(ordered[priority], room):
-                head = in_order_head(priority, self._stream, self._sequences[priority])
-                self._sequences[priority] += 1
-                written.append(WrittenParcel(priority, head + body))
-        return written
+        bodies = [
+            (priority, body)
+            for priority in sorted(ordered, key=PRIORITIES.index)
+            for body in _packed(ordered[priority], room)
+        ]
+        if bodies and _fit_together(receipts, bodies[0][1], room):
+            priority, body = bodies[0]
+            bodies[0] = priority, b"".join((*(one for _, one in receipts), body))
+            receipts = []
+        return [
+            *(WrittenParcel(one, unordered_head(self._stream) + body) for one, body in receipts),
+            *(WrittenParcel(one, self._next_head(one) + body) for one, body in bodies),
+        ]
+
+    def _next_head(self, priority: MessagePriority) -> bytes:
+        sequence = self._sequences[priority]
+        self._sequences[priority] += 1
+        return in_order_head(priority, self._stream, sequence)
 
     def _check(self, messages: Iterable[Message]) -> None:
         own_id, destination = self._own_id, self._destination
@@ -128,6 +141,14 @@ def _unordered(message: Message, room: int) -> bytes | None:
     if any(isinstance(item, Floor) for item in decode(message.payload)):
         return None
     return encode_prefix(message) + message.payload
+
+
+def _fit_together(
+    receipts: Sequence[tuple[MessagePriority, bytes]], body: bytes, room: int
+) -> bool:
+    """Tell whether receipts can stand before the messages of a parcel."""
+    size = len(body) + sum(len(one) for _, one in receipts)
+    return size <= min(room, COMPANY_BYTES)
 
 
 def _packed(items: Iterable[Message | Piece], room: int) -> list[bytes]:

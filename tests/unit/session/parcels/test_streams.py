@@ -20,7 +20,7 @@ from ironmesh.session.parcels.reader import (
     ParcelReader,
     Taken,
 )
-from ironmesh.session.parcels.writer import MIN_CONTENT_BYTES, ParcelWriter
+from ironmesh.session.parcels.writer import COMPANY_BYTES, MIN_CONTENT_BYTES, ParcelWriter
 from ironmesh.types import PRIORITIES, Message, MessagePriority, MessageType, Refusal
 from ironmesh.wire.native.messages import encode_control, encode_prefix
 from ironmesh.wire.native.parcels import (
@@ -291,6 +291,43 @@ def test_a_floor_keeps_its_place() -> None:
 
 def _mixed() -> list[Receipt | Floor]:
     return [Receipt(Verdict.BUSY, (message(1).id,)), Floor(EPOCH, 1)]
+
+
+def test_receipts_go_with_a_small_message_in_its_parcel() -> None:
+    sent = [message(1), RECEIPT]
+    [written] = writer().write(sent)
+    assert written.priority is NORMAL
+    assert list(reader().take(written.content, 0.0).messages) == [RECEIPT, message(1)]
+
+
+def test_receipts_do_not_wait_for_a_large_parcel() -> None:
+    written = writer().write([message(1, bytes(COMPANY_BYTES)), RECEIPT])
+    assert [each.priority for each in written] == [CRITICAL, NORMAL]
+    out = writer()
+    first, second = out.write([RESTART]), out.write([RECEIPT, message(1), RECEIPT])
+    assert [len(first), len(second)] == [1, 1]
+
+
+def test_receipts_count_at_once_where_the_messages_after_them_wait_or_are_dropped() -> None:
+    out, taken = writer(), reader()
+    [first], [second] = out.write([message(0)]), out.write([RECEIPT, message(1)])
+    assert list(taken.take(second.content, 0.0).messages) == [RECEIPT]
+    assert taken.take(second.content, 0.0) == Taken(refused=Refusal.REPLAY)
+    assert numbers(taken.take(first.content, 0.0).messages) == [0, 1]
+    [_], [late] = out.write([message(2)]), out.write([RECEIPT, message(3)])
+    assert list(taken.take(late.content, 0.0).messages) == [RECEIPT]
+    assert taken.timer(GAP_S).refused is Refusal.ORDER
+    [after] = out.write([RECEIPT, message(4)])
+    led_to = taken.take(after.content, GAP_S)
+    assert (list(led_to.messages), led_to.refused) == ([RECEIPT], Refusal.ORDER)
+
+
+def test_receipts_that_cannot_be_read_refuse_the_parcel_and_change_nothing() -> None:
+    taken = reader()
+    with pytest.raises(RemoteProtocolError) as caught:
+        taken.take(_ordered(b"\x10\x00\x01\x07"), 0.0)
+    assert caught.value.reason is Refusal.BAD_BODY
+    assert taken.stream is None
 
 
 def test_receipts_of_a_stream_that_is_over_are_not_taken() -> None:
