@@ -197,12 +197,25 @@ class Agent:
     def advertise(self, *capabilities: str) -> None:
         """Tell the peers what this agent can do, such as `llm:llama3`, from any thread.
 
+        It is kept over a restart, until it is withdrawn.
+
         Raises:
             NotRunningError: before `run`; give `capabilities=[...]` to the constructor instead.
             ConfigError: not a capability.
         """
         for capability in capabilities:
             self.daemon.advertise_capability(capability)
+
+    def withdraw(self, *capabilities: str) -> None:
+        """Tell the peers what this agent cannot do any more, from any thread.
+
+        What was given to the constructor is back at the next start.
+
+        Raises:
+            NotRunningError: before `run`.
+        """
+        for capability in capabilities:
+            self.daemon.withdraw_capability(capability)
 
     def discover(self, pattern: str) -> list[tuple[str, str]]:
         """Return `(node id, capability)` of this agent and its online peers, by a glob pattern."""

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from ironmesh.bus import MessageBus, MessageEvent
@@ -303,22 +303,37 @@ class BridgeDaemon:
             return []
 
     def advertise_capability(self, capability: str) -> None:
-        """Tell the peers that this node can do one thing more.
+        """Tell the peers that this node can do one thing more, until that is withdrawn.
+
+        It is kept over a restart; on the node's own loop this returns before it is on disk.
 
         Raises:
             NotRunningError: before the start, or after the end.
             ConfigError: not a capability, or there are too many.
         """
         check_capability(capability)
+        self._change_capabilities(lambda node: node.advertise(capability))
+
+    def withdraw_capability(self, capability: str) -> None:
+        """Tell the peers that this node cannot do that any more.
+
+        What the configuration lists is back at the next start.
+
+        Raises:
+            NotRunningError: before the start, or after the end.
+        """
+        self._change_capabilities(lambda node: node.withdraw(capability))
+
+    def _change_capabilities(self, change: Callable[[Node], Awaitable[None]]) -> None:
         embedded = self._running()
 
-        async def advertise() -> None:
-            embedded.node.capabilities.advertise(capability)
+        async def make() -> None:
+            await change(embedded.node)
 
         if embedded.thread.is_current:
-            embedded.node.capabilities.advertise(capability)
+            change(embedded.node)
         else:
-            embedded.thread.call(advertise(), ADVERTISE_LIMIT_S)
+            embedded.thread.call(make(), ADVERTISE_LIMIT_S)
 
     async def _logged(
         self, embedded: EmbeddedNode, to_node: str, sending: Coroutine[Any, Any, Receipt]

@@ -520,6 +520,27 @@ def test_capabilities_are_advertised_and_discovered(make: Make) -> None:
         alice.advertise("")
 
 
+def test_what_is_advertised_lasts_until_it_is_withdrawn(make: Make) -> None:
+    alice, bob = make("alice", capabilities=["tool:clock"]), make("bob")
+    start(alice, bob)
+    connect(alice, bob)
+    alice.advertise("llm:llama3", "llm:phi")
+    alice.withdraw("llm:phi", "tool:clock", "never there")
+    eventually(lambda: bob.discover("*") == [(alice.node_id, "llm:llama3")])
+    alice.stop()
+    again = make("alice", capabilities=["tool:clock"])
+    start(again)
+    kept = [(again.node_id, "llm:llama3"), (again.node_id, "tool:clock")]
+    assert again.discover("*") == kept
+    connect(again, bob)
+    eventually(lambda: bob.discover("*") == kept)
+    again.withdraw("llm:llama3")
+    again.stop()
+    last = make("alice")
+    start(last)
+    assert last.discover("*") == []
+
+
 def test_an_async_handler_may_advertise(pair: tuple[Agent, Agent]) -> None:
     alice, bob = pair
 

@@ -23,6 +23,7 @@ from ironmesh.node.clock import Clock, SystemClock
 from ironmesh.node.events import EventBus, NodeListening, Notice
 from ironmesh.node.first_start import Maker, make_apart
 from ironmesh.node.journal import Journal
+from ironmesh.node.kept_capabilities import KeptCapabilities
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.maintenance import flush, keep_up, maintain
 from ironmesh.node.network import build_discovery, build_transport
@@ -34,6 +35,7 @@ from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.traffic_entry import TrafficEntry
 from ironmesh.observe.counters import Counters
 from ironmesh.store.database import SqliteStore
+from ironmesh.store.mesh_state import MeshState
 from ironmesh.store.node_lock import NodeLock
 from ironmesh.transport.interface import Connection, Listener
 from ironmesh.trust.store import TrustStore
@@ -170,6 +172,16 @@ class Node:
         trust.check()
         label = random_label(self._random)
         links = LinkTable(identity.node_id)
+        capabilities = CapabilityExchange(
+            identity.node_id,
+            config.capabilities,
+            links=links,
+            counters=self.counters,
+            make_message=self._make_live,
+        )
+        mesh_state = MeshState(config.store_dir, data_key, self._random)
+        kept_capabilities = KeptCapabilities(capabilities, mesh_state, self._tasks, self.counters)
+        kept_capabilities.restore()
         return Parts(
             config=config,
             keys=keys,
@@ -180,13 +192,9 @@ class Node:
                 config.name, config.allowed_peers, config.open_discovery, label, config.mesh
             ),
             links=links,
-            capabilities=CapabilityExchange(
-                identity.node_id,
-                config.capabilities,
-                links=links,
-                counters=self.counters,
-                make_message=self._make_live,
-            ),
+            capabilities=capabilities,
+            kept_capabilities=kept_capabilities,
+            mesh_state=mesh_state,
             store=self._given_store or SqliteStore(config.store_dir, data_key),
             transport=self._given_transport or build_transport(config),
             discovery=self._given_discovery or build_discovery(config, label),
@@ -258,6 +266,7 @@ class Node:
     async def _stop_parts(self, parts: Parts) -> None:
         self._traffic_entry.end_handlers()
         try:
+            await parts.kept_capabilities.settle()
             await self._stop_traffic(parts)
             await self._traffic_entry.finish()
         finally:
@@ -388,6 +397,24 @@ class Node:
     ) -> Awaitable[tuple[MessageId, ...]]:
         """Do what `send` does with a message that is kept; the awaitable gives its id."""
         return self._traffic().post.outbound.accept(target, payload, msg_type, priority, lifetime_s)
+
+    def advertise(self, capability: str) -> Awaitable[None]:
+        """Tell the peers that this node can do one thing more, in later runs as well.
+
+        Returns:
+            What may be awaited to be sure that it is kept.
+
+        Raises:
+            ConfigError: not a capability, or there are too many.
+        """
+        return self._running().kept_capabilities.advertise(capability)
+
+    def withdraw(self, capability: str) -> Awaitable[None]:
+        """Tell the peers that this node cannot do that any more; as `advertise`.
+
+        What the configuration lists is back at the next start.
+        """
+        return self._running().kept_capabilities.withdraw(capability)
 
     def resolve(self, target: str) -> NodeId:
         """Return the node id that a name or id means; see `Outbound.resolve`."""

@@ -14,11 +14,13 @@ from ironmesh.node.capabilities import CapabilityExchange
 from ironmesh.node.clock import Clock
 from ironmesh.node.events import EventBus
 from ironmesh.node.journal import Journal
+from ironmesh.node.kept_capabilities import KeptCapabilities
 from ironmesh.node.linktable import LinkTable
 from ironmesh.node.ports import Discovery, Transport
 from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.observe.counters import Counters
 from ironmesh.store.keyfiles import LoadedKeys
+from ironmesh.store.mesh_state import MeshState
 from ironmesh.trust.store import TrustStore
 from ironmesh.types import Random, Secret
 
@@ -35,6 +37,8 @@ class Parts(msgspec.Struct, frozen=True):
     policy: DialPolicy
     links: LinkTable
     capabilities: CapabilityExchange
+    kept_capabilities: KeptCapabilities
+    mesh_state: MeshState
     store: DeliveryStore
     transport: Transport
     discovery: Discovery | None

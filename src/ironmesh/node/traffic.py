@@ -89,13 +89,12 @@ class Traffic:
 
     def _make_mesh(self) -> Mesh:
         from ironmesh.node.mesh.service import Mesh
-        from ironmesh.store.mesh_state import MeshState
 
         parts = self._parts
         mesh = Mesh(
             parts.config,
             parts.identity,
-            state=MeshState(parts.config.store_dir, parts.data_key, parts.random),
+            state=parts.mesh_state,
             links=parts.links,
             outgoing=self.post.outgoing,
             reader=self.post.inbound,

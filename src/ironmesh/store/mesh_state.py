@@ -1,5 +1,5 @@
 """What the mesh part of a node keeps over a restart: prekeys, the number of its beacon, routes,
-revocations.
+revocations, capabilities.
 
 Each is a small sealed file beside the messages, replaced as a whole: after a crash the old or the
 new content is there. They belong into the folder of the messages, and into no backup: a parcel that
@@ -21,6 +21,7 @@ PREKEYS: Final = "prekeys"
 SEQUENCE: Final = "beacon-number"
 ROUTES: Final = "routes"
 REVOCATIONS: Final = "revocations"
+CAPABILITIES: Final = "capabilities"
 
 _FORMAT: Final = b"\x01"
 _KEY_LABEL: Final = "ironmesh mesh state"
@@ -113,6 +114,23 @@ class MeshState:
             StoreError: as `save_prekeys`.
         """
         self._save(REVOCATIONS, revocations)
+
+    def load_capabilities(self) -> bytes | None:
+        """Return the capabilities that were advertised at run time; None = there are none.
+
+        Raises:
+            StoreDamagedError: they do not open. Whoever advertised them can do so again.
+            StoreError: they cannot be read.
+        """
+        return self._load(CAPABILITIES)
+
+    def save_capabilities(self, capabilities: bytes) -> None:
+        """Keep the capabilities that were advertised at run time.
+
+        Raises:
+            StoreError: as `save_prekeys`.
+        """
+        self._save(CAPABILITIES, capabilities)
 
     def _load(self, name: str) -> bytes | None:
         path = self._folder / name

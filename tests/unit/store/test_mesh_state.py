@@ -16,7 +16,14 @@ from ironmesh.errors import StoreDamagedError, StoreError, StoreFullError
 from ironmesh.mesh.sequence import OwnSequence
 from ironmesh.session.parcels.prekeys import Prekeys
 from ironmesh.store import mesh_state
-from ironmesh.store.mesh_state import PREKEYS, REVOCATIONS, ROUTES, SEQUENCE, MeshState
+from ironmesh.store.mesh_state import (
+    CAPABILITIES,
+    PREKEYS,
+    REVOCATIONS,
+    ROUTES,
+    SEQUENCE,
+    MeshState,
+)
 from ironmesh.types import Secret
 
 DATA_KEY = Secret(bytes(range(32)))
@@ -51,6 +58,9 @@ def test_what_is_saved_is_there_at_the_next_start(tmp_path: Path) -> None:
     assert again.load_revocations() is None
     again.save_revocations(b"revocations")
     assert state.load_revocations() == b"revocations"
+    assert again.load_capabilities() is None
+    again.save_capabilities(b"capabilities")
+    assert state.load_capabilities() == b"capabilities"
 
 
 def test_files_are_private_and_show_nothing(tmp_path: Path) -> None:
@@ -83,18 +93,20 @@ def test_a_destroyed_key_is_gone_from_the_file(tmp_path: Path) -> None:
     assert Prekeys.restore(kept, three_days).find(first) is None
 
 
-@pytest.mark.parametrize("name", [PREKEYS, SEQUENCE, ROUTES, REVOCATIONS])
+@pytest.mark.parametrize("name", [PREKEYS, SEQUENCE, ROUTES, REVOCATIONS, CAPABILITIES])
 def test_every_changed_byte_is_noticed_and_the_file_left_alone(tmp_path: Path, name: str) -> None:
     state = state_in(tmp_path)
     state.save_prekeys(Secret(b"keys"))
     state.save_sequence(7)
     state.save_routes(b"routes")
     state.save_revocations(b"revocations")
+    state.save_capabilities(b"capabilities")
     loads: dict[str, Callable[[], object]] = {
         PREKEYS: state.load_prekeys,
         SEQUENCE: state.load_sequence,
         ROUTES: state.load_routes,
         REVOCATIONS: state.load_revocations,
+        CAPABILITIES: state.load_capabilities,
     }
     whole = (tmp_path / name).read_bytes()
     for at in range(len(whole)):
