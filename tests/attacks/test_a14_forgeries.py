@@ -6,7 +6,6 @@ which the missing receipt shows; it never reads or alters them, and speaks for n
 
 from __future__ import annotations
 
-import asyncio
 import os
 from hashlib import sha256
 
@@ -152,8 +151,8 @@ async def test_a14_a_record_that_was_changed_on_its_way_is_left(nodes: Nodes) ->
 
     async with liar_between(alice, bob, rewrite=rewrite) as liar:
         await eventually(lambda: bool(liar.blobs.get(bob.id)))
+        await eventually(lambda: alice.node.counters["mesh.records_unasked"] > 0)
         assert alice.node.mesh is not None
-        await asyncio.sleep(0.05)
         assert alice.node.mesh.capabilities("*") == []
         assert alice.node.mesh.claimants("bob") == []
         is_lying.clear()
@@ -169,6 +168,7 @@ async def test_a14_what_nobody_asked_for_is_left(nodes: Nodes) -> None:
         await liar.say(
             alice, MeshType.NODE_RECORDS, encode_blobs(map(_with_root, liar.blobs[bob.id]))
         )
+        await eventually(lambda: alice.node.counters["mesh.records_unasked"] > 0)
         await still_talks(alice, bob)
         assert alice.node.mesh is not None
         assert alice.node.mesh.capabilities("root") == []

@@ -70,6 +70,7 @@ class RecordBook:
         is_pinned: says which nodes are never pushed out.
         next_hops: the neighbours on the way to a node, the best first.
         name_key: what two spellings of one name have in common.
+        count: is told why something was not taken, or not kept.
     """
 
     def __init__(
@@ -80,11 +81,13 @@ class RecordBook:
         is_pinned: Callable[[NodeId], bool],
         next_hops: Callable[[NodeId], Sequence[NodeId]],
         name_key: Callable[[str], str] = str.casefold,
+        count: Callable[[str], None] = lambda _: None,
         limits: RecordLimits | None = None,
     ) -> None:
         self._own_id = own_id
         self._clock = clock
         self._name_key = name_key
+        self._count = count
         self._limits = limits or RecordLimits()
         self._nodes = KnownNodes(self._limits.max_bytes, is_pinned)
         self._is_pinned = is_pinned
@@ -95,8 +98,6 @@ class RecordBook:
         self._kems: OrderedDict[NodeId, None] = OrderedDict()
         self._own: OrderedDict[bytes, bytes] = OrderedDict()
         self._sweep_at: float | None = None
-        self.counters: dict[str, int] = {}
-        """What was not taken, by reason."""
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -383,6 +384,3 @@ class RecordBook:
             self._names.pop(key, None)
         if entry.known.kem_hash and entry.known.kem_hash != kept_kem:
             self._unlist(entry.known.kem_hash, origin)
-
-    def _count(self, reason: str) -> None:
-        self.counters[reason] = self.counters.get(reason, 0) + 1

@@ -107,6 +107,7 @@ class Records:
             is_pinned=is_pinned,
             next_hops=next_hops,
             name_key=name_key,
+            count=lambda reason: counters.add(f"mesh.records_{reason}"),
         )
         self.prekeys = Prekeys()
         self._sequence = OwnSequence(0)
