@@ -7,6 +7,7 @@ from tests.support.attacker import PLAIN
 from tests.support.liar import know_each_other, liar_between
 from tests.support.nodes import Live, Nodes, eventually
 
+from ironmesh.control.offline import OfflineTrust
 from ironmesh.errors import HandshakeError
 from ironmesh.mesh.revocations import make_revocation
 from ironmesh.types import MessageType, Refusal
@@ -62,6 +63,27 @@ async def test_a_revocation_is_kept_over_a_restart_and_told_to_who_comes_later(
     await late.dial(again)
     await eventually(lambda: is_barred(late, bad))
     await late.offline(bad.id)
+
+
+@pytest.mark.parametrize("is_authority", [True, False])
+async def test_who_is_revoked_while_the_node_is_down_is_told_of_when_it_runs_again(
+    nodes: Nodes, *, is_authority: bool
+) -> None:
+    authority, middle, far, bad = await with_authority(nodes)
+    await authority.node.stop()
+    with OfflineTrust(authority.node.config) as trust:
+        trust.trust_revoke("bad", "its laptop was stolen")
+        trust.trust_revoke(bad.id, "again")
+    kept = {"revocation_authorities": frozenset[str]()} if not is_authority else {}
+    again = await nodes.again(authority, **kept)
+    await again.dial(middle)
+    if is_authority:
+        await eventually(lambda: is_barred(far, bad))
+        await far.offline(bad.id)
+        return
+    with pytest.raises(HandshakeError):
+        await bad.node.connect(*again.endpoint)
+    assert not is_barred(middle, bad)
 
 
 async def test_a_node_ends_its_own_identity(nodes: Nodes) -> None:

@@ -139,7 +139,11 @@ def pin_command(
 @click.option("--reason", default="", help="For people.")
 @_node_options
 def revoke_command(peer: str, reason: str, *, as_json: bool, **options: Any) -> None:
-    """Bar the key of PEER, a name or node id, for good; its session ends."""
+    """Bar the key of PEER, a name or node id, for good; its session ends.
+
+    The whole mesh is told by a node that is a --revocation-authority of the others, or whose own
+    key it is: at once, or when it runs again.
+    """
     pin: PinView = _call(options, "trust_revoke", who=peer, reason=reason)
     _tell("revoked", pin, as_json=as_json, name="" if peer == pin.node_id else peer)
 

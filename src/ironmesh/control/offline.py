@@ -33,14 +33,17 @@ from ironmesh.control.views import (
 )
 from ironmesh.crypto.keyfile import NodeKeys
 from ironmesh.errors import KeyFileError, UnknownPeerError
+from ironmesh.mesh.revocations import make_revocation
 from ironmesh.node.clock import SystemClock
 from ironmesh.store import keyfiles
 from ironmesh.store.database import DATABASE, entries
 from ironmesh.store.database.queries import Reader, open_reader
+from ironmesh.store.mesh_state import MeshState
 from ironmesh.store.node_lock import NodeLock
 from ironmesh.trust.fingerprint import read_fingerprint
 from ironmesh.trust.store import TrustStore
-from ironmesh.types import NodeId, is_node_id
+from ironmesh.types import Instant, NodeId, is_node_id
+from ironmesh.wire.native.revocations import encode_revocations
 
 
 class OfflineTrust:
@@ -59,7 +62,9 @@ class OfflineTrust:
         with contextlib.ExitStack() as stack:
             keys = _open_keys(config, stack)
             self._clock = SystemClock()
+            self._identity = keys.identity
             self._own_id: NodeId = keys.identity.node_id
+            self._mesh_state = MeshState(config.store_dir, keys.data_key, os.urandom)
             self._trust = TrustStore(config.trust_file, keys.data_key, keys.identity.seed)
             self._trust.check()
             self._audit = AuditLog(config.audit_file, keys.data_key)
@@ -88,12 +93,25 @@ class OfflineTrust:
         return pin_view(pin)
 
     def trust_revoke(self, who: str, reason: str) -> PinView:
-        """Bar a key for good; see `Operator.trust_revoke`."""
+        """Bar a key for good; see `Operator.trust_revoke`.
+
+        The mesh is told when the node runs again, where it believes this node.
+        """
         now = self._clock.now()
         node_id = NodeId(who) if is_node_id(who) else self._trust.get(who).node_id
-        self._trust.revoke(node_id, self._own_id, now, reason)
+        is_own = node_id == self._own_id
+        public = self._identity.public if is_own else self._trust.public_key(node_id)
+        is_new = self._trust.revoke(node_id, self._own_id, now, reason)
         self._audit.log(AuditEvent.PEER_REVOKED, now, node_id=node_id, reason=reason)
+        if is_new and public is not None:
+            self._sign_revocation(public, now)
         return self.trust_show(node_id)
+
+    def _sign_revocation(self, public: bytes, now: Instant) -> None:
+        """Put the end of an identity where the node finds it; only the node knows if it may."""
+        revocation = make_revocation(self._identity, public, int(now.wall))
+        kept = self._mesh_state.load_revocations() or b""
+        self._mesh_state.save_revocations(kept + encode_revocations([revocation]))
 
     def trust_forget(self, who: str) -> PinView:
         """Remove a pin; see `Operator.trust_forget`."""

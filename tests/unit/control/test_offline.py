@@ -10,10 +10,12 @@ from ironmesh.control.offline import OfflineTrust
 from ironmesh.control.views import decode_key
 from ironmesh.crypto.identity import Identity
 from ironmesh.errors import KeyFileError, NodeAlreadyRunningError, TrustError, UnknownPeerError
+from ironmesh.mesh.revocations import check_revocation
 from ironmesh.store import keyfiles
 from ironmesh.store.node_lock import NodeLock
 from ironmesh.trust.fingerprint import words_of
 from ironmesh.types import Secret
+from ironmesh.wire.native.revocations import decode_revocations
 
 BOB = Identity.from_seed(b"b" * 32)
 
@@ -54,6 +56,22 @@ def test_a_revoked_key_stays_in_the_list(config):
         assert trust.trust_show(BOB.node_id) == revoked
         with pytest.raises(TrustError):
             trust.trust_pin(key_of(BOB), "bob", is_verified=True)
+
+
+def test_a_revoked_key_is_signed_for_the_mesh_unless_it_is_not_known(config):
+    with OfflineTrust(config) as trust:
+        trust.trust_revoke("f" * 32, "nobody knows its key")
+        trust.trust_pin(key_of(BOB), "bob", is_verified=False)
+        trust.trust_revoke("bob", "stolen")
+        trust.trust_revoke(BOB.node_id, "said twice")
+        own_id = trust.own_id()
+        trust.trust_revoke(own_id, "leaked")
+        signed = decode_revocations(trust._mesh_state.load_revocations())
+    assert [(each.node_id, each.signer_id) for each in signed] == [
+        (BOB.node_id, own_id),
+        (own_id, own_id),
+    ]
+    assert all(map(check_revocation, signed))
 
 
 def test_a_confirmed_fingerprint_is_noted(config):
