@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from tests.support import netns
 
 settings.register_profile("ironmesh", deadline=None)
 settings.load_profile("ironmesh")
+# Whoever starts the tests in the background may ignore it, and what they start would, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
