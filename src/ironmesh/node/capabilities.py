@@ -92,20 +92,19 @@ class CapabilityExchange:
         """A peer is gone, and what it can do with it."""
         self._registry.forget_remote(peer)
 
-    def received(self, link: Link, payload: bytes) -> tuple[str, ...]:
-        """A peer announced capabilities; returns what was learned of it."""
+    def received(self, link: Link, payload: bytes) -> None:
+        """A peer announced capabilities."""
         from ironmesh.wire.legacy.mesh import decode_capability_announce
 
         try:
             announce = decode_capability_announce(payload)
         except RemoteProtocolError as error:
             self._counters.add(f"refused.{error.reason.value}")
-            return ()
+            return
         if announce.origin not in (None, link.peer):
             self._counters.add("ignored.capability_of_another")
-            return ()
+            return
         self._registry.learn_remote(link.peer, announce.capabilities)
-        return announce.capabilities
 
     def _tell_everybody(self) -> None:
         if self._mesh is not None:

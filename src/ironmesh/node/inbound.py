@@ -159,7 +159,7 @@ class Inbound:
     def _is_for_the_node(self, link: Link, message: Message) -> bool:
         """Take a message that no handler gets; False if it is one for them after all."""
         if message.type == MessageType.CAPABILITY_ANNOUNCE:
-            self._legacy.learned(self._capabilities.received(link, message.payload))
+            self._capabilities.received(link, message.payload)
         elif message.type == BRIDGED and link.info.is_ours:
             return False
         elif message.type != MessageType.ACK:

@@ -76,7 +76,7 @@ class PostOffice:
                 tasks=tasks,
             )
 
-        self.legacy = LegacyEntry(make_legacy)
+        self.legacy = LegacyEntry(make_legacy, tasks)
         self.ways.add(self.legacy.find)
         self.mailroom.sort_bridged(self.legacy.sort)
         self.inbound = Inbound(

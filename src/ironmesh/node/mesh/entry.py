@@ -102,12 +102,8 @@ class MeshEntry:
         """Return the neighbour on the best way to a destination; None = no route."""
         return None if self.mesh is None else self.mesh.next_native_hop(destination)
 
-    def native_capabilities(self, node_id: NodeId) -> tuple[str, ...]:
-        """Return what a node says that it can do; empty if nothing is known of it."""
-        return () if self.mesh is None else self.mesh.native_capabilities(node_id)
-
     def on_routes_changed(self, callback: Callable[[NodeId], None]) -> None:
-        """Tell `callback` of each destination that is found or lost, or that says more."""
+        """Tell `callback` of each destination that is found or lost."""
         self._callbacks.append(callback)
         if self.mesh is not None:
             self.mesh.on_routes_changed(callback)

@@ -1,24 +1,29 @@
 """The published meshes as other parts of a node see them.
 
-That part is made at the start of a node with the 0.8 wire, else once a node says that it is a
-bridge: without that wire it only looks who stands behind bridges, and takes what they hand over.
+That part is made at the start of a node with the 0.8 wire, else soon after the first link: without
+that wire it only looks for bridges of ours, and takes messages which they hand over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
-from ironmesh.mesh.legacy import behind
 from ironmesh.node.events import MessageReceived
 from ironmesh.node.link import Link
 from ironmesh.node.mesh.published_route import PublishedRoute
+from ironmesh.node.supervisor import TaskSupervisor
 from ironmesh.node.ways import Way
 from ironmesh.types import Message, NodeId
 
 if TYPE_CHECKING:
     from ironmesh.node.mesh.legacy_side import LegacySide
     from ironmesh.node.mesh.reach import NativeRoutes
+
+
+SOON_S: Final = 1.0
+"""Both ends are up by then and have measured the round trip: making this part disturbs neither."""
 
 
 class LegacyEntry:
@@ -28,8 +33,10 @@ class LegacyEntry:
         make: makes it; it is started here.
     """
 
-    def __init__(self, make: Callable[[], LegacySide]) -> None:
+    def __init__(self, make: Callable[[], LegacySide], tasks: TaskSupervisor) -> None:
         self._make = make
+        self._tasks = tasks
+        self._is_due = False
         self._side: LegacySide | None = None
         self._routes: NativeRoutes | None = None
         self._is_started = False
@@ -45,16 +52,10 @@ class LegacyEntry:
         return self._side
 
     def use_routes(self, routes: NativeRoutes) -> None:
-        """Announce whoever these routes of our own wire lead to, and look there for bridges."""
+        """Announce whoever these routes of our own wire lead to."""
         self._routes = routes
-        routes.on_routes_changed(lambda node_id: self.learned(routes.native_capabilities(node_id)))
         if self._side is not None:
             self._side.use_routes(routes)
-
-    def learned(self, capabilities: Iterable[str]) -> None:
-        """A node says what it can do: if that is to be a bridge, this part is needed."""
-        if self._side is None and any(one.startswith(behind.PREFIX) for one in capabilities):
-            self.made()
 
     def start(self) -> None:
         """Begin to announce, and to look for bridges."""
@@ -68,6 +69,13 @@ class LegacyEntry:
         """A session with a peer is up, on whichever wire."""
         if self._side is not None:
             self._side.link_up(link)
+        elif not self._is_due:
+            self._is_due = True
+            self._tasks.spawn(self._make_soon(), name="looking for bridges")
+
+    async def _make_soon(self) -> None:
+        await asyncio.sleep(SOON_S)
+        self.made()
 
     def link_down(self, peer: NodeId) -> None:
         """The last session with a peer ended."""

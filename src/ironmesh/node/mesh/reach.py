@@ -26,12 +26,8 @@ class NativeRoutes(Protocol):
         """Return the direct peer on the best route."""
         ...
 
-    def native_capabilities(self, node_id: NodeId) -> tuple[str, ...]:
-        """Return what a node says that it can do; empty if nothing is known of it."""
-        ...
-
     def on_routes_changed(self, callback: Callable[[NodeId], None]) -> None:
-        """Tell `callback` of each node to which a route is found or lost, or that says more."""
+        """Tell `callback` of each node to which a route is found or lost."""
         ...
 
 

@@ -355,11 +355,6 @@ class Mesh:
         found = self._records.find(pattern)
         return [(one, text) for one, text in found if self._router.next_hops(one)]
 
-    def native_capabilities(self, node_id: NodeId) -> tuple[str, ...]:
-        """Return what a node says that it can do; empty if nothing is known of it."""
-        known = self._records.get(node_id)
-        return () if known is None else known.capabilities
-
     def capabilities_changed(self) -> None:
         """This node can do something more, or less."""
         self._records.capabilities_changed()
