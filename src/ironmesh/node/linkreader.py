@@ -35,7 +35,10 @@ class ReaderOwner(Protocol):
         ...
 
     def take_control(self, opened: Opened) -> None:
-        """Take what is not a message; messages that came with it follow."""
+        """Take what is not a message; messages that came with it follow.
+
+        Called too when a unit leaves the channel something to write, such as the answer to a ping.
+        """
         ...
 
     def refuse(self, error: RemoteProtocolError) -> None:
@@ -127,8 +130,8 @@ class LinkReader:
                 opened = self._channel.open(self._arrived.popleft(), now)
             except RemoteProtocolError as error:
                 return error
-            if opened.events or not opened.messages:
-                return opened
+            if opened.events or not opened.messages or self._channel.wants_write:
+                return opened  # its owner must hear of it, to write what the channel has to say
             messages += opened.messages
         return None
 

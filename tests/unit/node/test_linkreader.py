@@ -23,13 +23,19 @@ class MovableClock:
 
 
 class FakeChannel:
-    """Opens units that say what is in them: messages, `!` for control before them, `?` = wrong."""
+    """Opens units that say what is in them.
+
+    Messages, `!` before them for control, `~` before them for a ping to answer, `?` = wrong.
+    """
+
+    wants_write = False
 
     def open(self, unit: Unit, now: Instant) -> Opened:
         assert isinstance(unit, str)
         if unit == "?":
             raise RemoteProtocolError(Refusal.REPLAY, "once more")
-        texts = unit.removeprefix("!").split()
+        self.wants_write = unit.startswith("~")
+        texts = unit.lstrip("!~").split()
         messages = [
             Message(MessageId(bytes(16)), "MSG", text.encode(), BOB, ALICE) for text in texts
         ]
@@ -85,6 +91,12 @@ async def test_messages_that_follow_one_another_are_handed_over_in_one_go() -> N
     bench = Bench()
     bench.feed("a", "b c", "!", "d", "!e", "f")
     assert bench.told == ["a b c", "!", "d", "!", "e f"]
+
+
+async def test_a_ping_beside_messages_is_answered_without_waiting_for_a_message_of_ours() -> None:
+    bench = Bench()
+    bench.feed("~one", "two", "~three")
+    assert bench.told == ["-", "one two", "-", "three"]
 
 
 async def test_what_is_wrong_comes_after_what_was_right_and_is_the_last() -> None:
