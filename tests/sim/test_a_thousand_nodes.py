@@ -27,6 +27,7 @@ def test_a_thousand_nodes_find_each_other_rest_cheaply_and_survive_the_loss_of_a
     report = run.report()
     assert 8.5 < report.degree < 9.5
     assert report.converged_s is not None, "not every pair has a way"
+    assert report.rest_bytes_per_s is not None
     assert report.rest_bytes_per_s < REST_BYTES_PER_S
     assert report.failed == 100
     assert report.vanished == 50

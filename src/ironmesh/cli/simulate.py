@@ -75,6 +75,23 @@ class Share(click.ParamType[float]):
     help="Share of these that vanish as a host without power; the others end as a process does.  "
     "[default: 50%]",
 )
+@click.option(
+    "--delay",
+    "slowest_ms",
+    type=click.FloatRange(1, 10_000),
+    default=10.0,
+    show_default=True,
+    help="Milliseconds that the slowest link takes; the fastest takes 1.",
+)
+@click.option(
+    "--rest",
+    "rest_s",
+    type=click.FloatRange(0, 86_400),
+    default=600.0,
+    show_default=True,
+    help="Seconds in which it comes to rest, and as many in which its traffic is counted; "
+    "0 = nodes stop as soon as it has started.",
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="One seed, one run.")
 @click.option("--plot", type=HomePath(), help="Write a picture of the mesh (SVG) to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -85,6 +102,8 @@ def simulate_command(
     loss: float,
     failing: float,
     vanishing: float,
+    slowest_ms: float,
+    rest_s: float,
     seed: int,
     plot: Path | None,
     *,
@@ -103,13 +122,17 @@ def simulate_command(
             loss=loss,
             failing=failing,
             vanishing=vanishing,
+            slowest_s=slowest_ms / 1000,
+            settle_s=rest_s,
+            rest_s=rest_s,
             seed=seed,
         )
     )
     _watch(run)
     report = run.report()
     if plot is not None:
-        picture = draw(run.mesh.topology, run.rest_rates, run.failed, _caption(report))
+        weights = run.sent_before if run.rest_rates is None else run.rest_rates
+        picture = draw(run.mesh.topology, weights, run.failed, _caption(report))
         plot.write_text(picture, encoding="utf-8")
     if as_json:
         print_json(report)
@@ -144,9 +167,7 @@ def _lines(report: Report) -> list[str]:
         "links": f"{report.degree} a node; the longest way has {report.diameter_hops} hops",
         "start": f"every pair has a way {_after(report.converged_s)}; {size(report.start_bytes)} "
         "a node",
-        "at rest": f"{report.rest_bytes_per_s:.0f} bytes/s a node, "
-        f"{report.busiest_bytes_per_s:.0f} at the busiest",
-        "delivered": f"{report.delivered_at_rest:.1%} at the first try",
+        **_rest(report),
         "failure": f"{report.failed} nodes stop at once, {report.vanished} of them in silence; "
         f"{size(report.repair_bytes)} a node",
         "repair": f"every pair has a way again {_after(report.repaired_s)}",
@@ -154,6 +175,16 @@ def _lines(report: Report) -> list[str]:
         "circles": f"none, looked for {report.loop_checks} times",
     }
     return [f"{name:<10} {text}" for name, text in rows.items()]
+
+
+def _rest(report: Report) -> dict[str, str]:
+    rate, busiest = report.rest_bytes_per_s, report.busiest_bytes_per_s
+    if rate is None or busiest is None or report.delivered_at_rest is None:
+        return {}
+    return {
+        "at rest": f"{rate:.0f} bytes/s a node, {busiest:.0f} at the busiest",
+        "delivered": f"{report.delivered_at_rest:.1%} at the first try",
+    }
 
 
 def _after(seconds: float | None) -> str:
@@ -164,5 +195,6 @@ def _caption(report: Report) -> list[str]:
     mesh = f"{report.nodes} nodes, {report.links} links, {report.topology}, seed {report.seed}"
     start = f"every pair has a way {_after(report.converged_s)}"
     failure = f"{report.failed} nodes (red) stop at once: repaired {_after(report.repaired_s)}"
-    rest = f"at rest {report.rest_bytes_per_s:.0f} bytes/s a node"
-    return [f"{mesh}: {start}", f"{failure}; {rest}"]
+    rate = report.rest_bytes_per_s
+    rest = "" if rate is None else f"; at rest {rate:.0f} bytes/s a node"
+    return [f"{mesh}: {start}", f"{failure}{rest}"]

@@ -56,7 +56,7 @@ class Scenario:
     settle_s: float = 600.0
     """Virtual seconds in which a mesh that has started comes to rest."""
     rest_s: float = 600.0
-    """Virtual seconds in which the traffic of a mesh at rest is counted."""
+    """Virtual seconds in which the traffic of a mesh at rest is counted; 0 = it is not counted."""
     seed: int = 1
 
 
@@ -76,9 +76,11 @@ class Report(msgspec.Struct, frozen=True):
     """From the start until every pair of nodes has a way."""
     start_bytes: int
     """What a node sent until then, on average."""
-    rest_bytes_per_s: float
-    """What a node sends while nothing happens, on average: digests, pings, daily news of all."""
-    busiest_bytes_per_s: float
+    rest_bytes_per_s: float | None
+    """What a node sends while nothing happens, on average: digests, pings, daily news of all.
+
+    None = not counted."""
+    busiest_bytes_per_s: float | None
     failed: int
     """Nodes that stopped at once."""
     vanished: int
@@ -86,8 +88,8 @@ class Report(msgspec.Struct, frozen=True):
     repaired_s: float | None
     """From then until every connected pair has a way again."""
     repair_bytes: int
-    delivered_at_rest: float
-    """Share of messages that arrived at the first try, 0 to 1."""
+    delivered_at_rest: float | None
+    """Share of messages that arrived at the first try, 0 to 1; None = not counted."""
     delivered_in_repair: float
     """The same, of messages sent in the ten seconds after nodes stopped."""
     loop_checks: int
@@ -113,6 +115,9 @@ class Run:
         everybody = [node.id for node in self.mesh.nodes]
         watched = everybody if len(everybody) <= _FULL_WATCH else random.sample(everybody, _WATCHED)
         self._watch = LoopWatch(self.mesh, watched)
+        self.rest_rates: list[float] | None = None
+        """Bytes a second of each node at rest."""
+        self.delivered_at_rest: float | None = None
 
     def steps(self) -> Iterator[str]:
         """Run it, yielding what is going on now and then; `report` is complete afterwards."""
@@ -122,22 +127,16 @@ class Run:
         self.converged_s = yield from self._until_routed(0.0, "starting")
         self.start_bytes = self._sent()
         yield from self._pass(scenario.settle_s, "settling")
-        before = [node.sent_bytes for node in self.mesh.nodes]
-        probes = Probes(self.mesh)
-        probes.spread(PROBES, scenario.rest_s - min(UNDER_WAY_S, scenario.rest_s / 2))
-        self._spread_news(scenario.rest_s)
-        yield from self._pass(scenario.rest_s, "resting")
-        sent = [node.sent_bytes - old for node, old in zip(self.mesh.nodes, before, strict=True)]
-        self.rest_rates = [
-            each / scenario.rest_s + self._not_simulated(number) for number, each in enumerate(sent)
-        ]
-        self.delivered_at_rest = probes.share
+        if scenario.rest_s:
+            yield from self._rest(scenario.rest_s)
         self.diameter = self._diameter()
+        self.sent_before = [node.sent_bytes for node in self.mesh.nodes]
         yield from self._fail()
 
     def report(self) -> Report:
         """Return what came of it, once all steps are done."""
         topology = self.mesh.topology
+        rates, delivered = self.rest_rates, self.delivered_at_rest
         return Report(
             nodes=len(topology),
             links=len(topology.edges),
@@ -148,17 +147,30 @@ class Run:
             seed=self.scenario.seed,
             converged_s=self.converged_s,
             start_bytes=self.start_bytes,
-            rest_bytes_per_s=round(sum(self.rest_rates) / len(self.rest_rates), 1),
-            busiest_bytes_per_s=round(max(self.rest_rates), 1),
+            rest_bytes_per_s=None if rates is None else round(sum(rates) / len(rates), 1),
+            busiest_bytes_per_s=None if rates is None else round(max(rates), 1),
             failed=len(self.failed),
             vanished=self.vanished,
             repaired_s=self.repaired_s,
             repair_bytes=self.repair_bytes,
-            delivered_at_rest=round(self.delivered_at_rest, 4),
+            delivered_at_rest=None if delivered is None else round(delivered, 4),
             delivered_in_repair=round(self.delivered_in_repair, 4),
             loop_checks=self._watch.checks,
             events=self.engine.events,
         )
+
+    def _rest(self, seconds: float) -> Iterator[str]:
+        """Count what nodes send while nothing happens, and what arrives."""
+        before = [node.sent_bytes for node in self.mesh.nodes]
+        probes = Probes(self.mesh)
+        probes.spread(PROBES, seconds - min(UNDER_WAY_S, seconds / 2))
+        self._spread_news(seconds)
+        yield from self._pass(seconds, "resting")
+        sent = [node.sent_bytes - old for node, old in zip(self.mesh.nodes, before, strict=True)]
+        self.rest_rates = [
+            each / seconds + self._not_simulated(number) for number, each in enumerate(sent)
+        ]
+        self.delivered_at_rest = probes.share
 
     def _fail(self) -> Iterator[str]:
         count = round(self.scenario.failing * len(self.mesh.nodes))

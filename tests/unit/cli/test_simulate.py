@@ -30,6 +30,20 @@ def test_json_has_all_figures(capsys) -> None:
     assert report["converged_s"] > 0
 
 
+def test_without_a_rest_nodes_stop_as_soon_as_the_mesh_has_started(tmp_path: Path, capsys) -> None:
+    target = tmp_path / "mesh.svg"
+    hurried = [*SMALL, "--delay", "2", "--rest", "0"]
+    assert run([*hurried, "--plot", str(target)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        *("mesh", "links", "start", "failure", "repair", "meanwhile", "circles"),
+    ]
+    assert "at rest" not in target.read_text(encoding="utf-8")
+    assert run([*hurried, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["rest_bytes_per_s"] is report["delivered_at_rest"] is None
+
+
 def test_it_draws_the_mesh(tmp_path: Path, capsys) -> None:
     target = tmp_path / "mesh.svg"
     assert run([*SMALL, "--plot", str(target)]) == 0

@@ -43,6 +43,7 @@ def test_a_mesh_starts_rests_and_is_repaired() -> None:
     assert report.repaired_s < 30
     assert report.failed == 4
     assert report.delivered_at_rest == 1.0
+    assert report.rest_bytes_per_s is not None
     assert report.rest_bytes_per_s < 100
     assert report.loop_checks > 0
 
@@ -74,6 +75,7 @@ def test_a_line_that_loses_its_middle_is_repaired_in_its_parts() -> None:
 
 def test_the_picture_is_a_picture() -> None:
     run = finished(nodes=10, rest_s=60)
+    assert run.rest_rates is not None
     text = draw(run.mesh.topology, run.rest_rates, run.failed, ["a < b", "c"])
     root = ET.fromstring(text)
     kinds = [each.tag.rpartition("}")[2] for each in root]
