@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import queue
 import sys
 import threading
 import time
@@ -29,6 +30,8 @@ PING_TYPE = "REQ"
 PONG_TYPE = "RESP"
 LIVE_PING_TYPE = "DISCOVER"
 LIVE_PONG_TYPE = "DISCOVER_RESP"
+LOOP_PING_TYPE = "PING-ON-LOOP"
+LOOP_PONG_TYPE = "PONG-ON-LOOP"
 
 
 def lift_limits() -> None:
@@ -111,7 +114,9 @@ class Program:
         self._last_seen = 0.0
         self._sampler: Any = None
         self._watching: Any = None
+        self._timing: Any = None
         self._echo_to = ""
+        self._loop_pong: Any = None
         self._pong = threading.Event()
         self._pong_at = 0.0
 
@@ -182,6 +187,25 @@ class Program:
         asyncio.run_coroutine_threadsafe(dialling, self._loop)
         return self.wait_peer(peer, is_online=True)
 
+    def time_session(self) -> dict[str, Any]:
+        """Take note of the CPU seconds when the next session is up: ours only."""
+        main_clock = time.pthread_getcpuclockid(threading.get_ident())
+        up: Any = queue.SimpleQueue()
+
+        def look(event: Any) -> None:
+            if type(event).__name__ == "PeerOnline":
+                up.put(time.process_time() - time.clock_gettime(main_clock))
+
+        self._timing = up, self._agent.daemon.node.subscribe(look)
+        return self.usage()
+
+    def session_time(self) -> dict[str, Any]:
+        """Tell the CPU seconds then, without those of the main thread."""
+        up, leave = self._timing
+        agent_cpu_s = up.get(timeout=SETTLE_S)
+        leave()
+        return {"agent_cpu_s": agent_cpu_s}
+
     def watch(self, peer: str) -> dict[str, Any]:
         """Look out for the end of the session with a peer, and for the next one: ours only."""
         went, came = threading.Event(), threading.Event()
@@ -206,12 +230,14 @@ class Program:
         if not went.wait(SETTLE_S):
             raise TimeoutError("the session did not end")
         time.sleep(GOODBYE_S)
-        before = time.process_time()
+        before = self.time_session()["agent_cpu_s"]
         if not came.wait(SETTLE_S):
             raise TimeoutError("the session did not come again")
+        up = self.session_time()["agent_cpu_s"]
         time.sleep(GREETING_S)
         leave()
-        return {"cpu_s": time.process_time() - before}
+        after = self.usage()["agent_cpu_s"]
+        return {"up_s": up - before, "settled_s": after - before}
 
     def wait_peer(self, peer: str, is_online: bool) -> dict[str, Any]:
         """Wait until a peer is online, or is not."""
@@ -262,8 +288,8 @@ class Program:
         states = [getattr(receipt, "state", "delivered") for receipt in self._receipts]
         return {"count": sum(state != "delivered" for state in states)}
 
-    def _on_loop(self, work: Any) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+    def _on_loop(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _send_all(
         self,
@@ -300,6 +326,41 @@ class Program:
         """Echo to this node: the published one takes a relay for the source of what it relays."""
         self._echo_to = peer
         return {}
+
+    def handle_on_loop(self) -> dict[str, Any]:
+        """Attach handlers that run on the agent's own loop: ours only."""
+        agent, self._loop_pong = self._agent, asyncio.Event()
+
+        async def echo(peer_id: str, payload: bytes) -> None:
+            await agent.send(peer_id, payload, msg_type=LOOP_PONG_TYPE, durable=False)
+
+        async def take_pong(peer_id: str, payload: bytes) -> None:  # noqa: ARG001 - as above
+            self._pong_at = time.monotonic()
+            self._loop_pong.set()
+
+        agent.on_message(LOOP_PING_TYPE)(echo)
+        agent.on_message(LOOP_PONG_TYPE)(take_pong)
+        return {}
+
+    def round_trips_on_loop(self, target: str, size: int, count: int) -> dict[str, Any]:
+        """Do what `round_trips` does with live messages, in a task of the agent's own loop."""
+        result: dict[str, Any] = self._on_loop(
+            self._round_trips_on_loop(target, os.urandom(size), count)
+        )
+        return result
+
+    async def _round_trips_on_loop(
+        self, target: str, payload: bytes, count: int, patience_s: float = 5.0
+    ) -> dict[str, Any]:
+        took = []
+        for _ in range(count):
+            self._loop_pong.clear()
+            began = time.monotonic()
+            await self._agent.send(target, payload, msg_type=LOOP_PING_TYPE, durable=False)
+            async with asyncio.timeout(patience_s):
+                await self._loop_pong.wait()
+            took.append(self._pong_at - began)
+        return {"seconds": took}
 
     def round_trips(
         self,

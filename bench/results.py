@@ -43,9 +43,9 @@ def message_rows(prefix: str, title: str, size: int) -> list[Row]:
     return rows
 
 
-def round_trip_rows(kind: str) -> list[Row]:
+def round_trip_rows(kind: str, name: str) -> list[Row]:
     """Return the rows of round trips."""
-    title = f"round trip, {kind}, 64 B"
+    title = f"round trip, {name}, 64 B"
     return [
         Row(f"round_trip.{kind}.p50", f"{title}: median", "ms", digits=2),
         Row(f"round_trip.{kind}.p90", f"{title}: 90 of 100 within", "ms", digits=2),
@@ -60,8 +60,14 @@ def connect_rows(transport: str, title: str) -> list[Row]:
     return [
         Row(f"{prefix}.first.both", f"first {title}: CPU, both ends", "ms", digits=1),
         *(
-            Row(f"{prefix}.{kind}.{side}", f"{kind} {title}: CPU, {name}", "ms", digits=1)
+            Row(
+                f"{prefix}.{kind}.{until}{side}",
+                f"{kind} {title}{what}: CPU, {name}",
+                "ms",
+                digits=1,
+            )
             for kind in ("later", "resumed")
+            for until, what in (("up.", ", until it is up"), ("", ""))
             for side, name in (("client", "client"), ("server", "server"), ("both", "both ends"))
         ),
     ]
@@ -69,8 +75,9 @@ def connect_rows(transport: str, title: str) -> list[Row]:
 
 ROWS: Final = (
     *(row for prefix, title, size in BURSTS for row in message_rows(prefix, title, size)),
-    *round_trip_rows("live"),
-    *round_trip_rows("durable"),
+    *round_trip_rows("loop", "live, `async def` handlers"),
+    *round_trip_rows("live", "live"),
+    *round_trip_rows("durable", "durable"),
     *(
         Row(f"handshake.{kind}.{side}", f"handshake alone, {kind}: CPU, {side}", "ms", digits=2)
         for kind in ("full", "resumed")

@@ -7,6 +7,7 @@ import secrets
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from bench.contestants import Contestant
@@ -34,12 +35,25 @@ PEERS_AT_ONCE: Final = 5
 # --- Between processes ----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Took:
+    """CPU seconds of one end of a connect: until the session was up (ours only), and settled."""
+
+    up_s: float | None
+    settled_s: float
+
+
+Both = tuple[Took, Took]
+"""The client and the server."""
+
+
 def connect(contestant: Contestant, counts: Counts, *, is_tls: bool) -> Figures:
     """CPU from the dial until both ends show the session, and what follows at once.
 
     The first session of two fresh processes; then many, of one process that dials and of another
     that is dialled, each with a peer that it never met, and that is gone before the next one.
     """
+    prefix = f"connect.{'tls' if is_tls else 'plain'}"
     with nodes(contestant, 2, is_tls=is_tls) as (client, other_server):
         first = _connect(client, other_server)
         other_server.kill()
@@ -51,23 +65,22 @@ def connect(contestant: Contestant, counts: Counts, *, is_tls: bool) -> Figures:
                 _later(client, counts, lambda peer: _connect(client, peer)[0], is_tls=is_tls),
                 _later(server, counts, lambda peer: _connect(peer, server)[1], is_tls=is_tls),
             )
-            resumed = None
+            figures = _figures(f"{prefix}.later", *later)
             if not contestant.is_published:
                 _connect(client, server)
-                resumed = _median([_resume(client, server) for _ in range(counts.resumed)])
-    prefix = f"connect.{'tls' if is_tls else 'plain'}"
-    figures = {f"{prefix}.first.both": sum(first), **_sides(f"{prefix}.later", later)}
-    return figures | (_sides(f"{prefix}.resumed", resumed) if resumed else {})
+                resumed = [_resume(client, server) for _ in range(counts.resumed)]
+                figures |= _figures(f"{prefix}.resumed", *map(list, zip(*resumed, strict=True)))
+    return figures | {f"{prefix}.first.both": sum(took.settled_s for took in first) * 1e3}
 
 
 def _later(
-    node: NodeProcess, counts: Counts, meet: Callable[[NodeProcess], float], *, is_tls: bool
-) -> float:
-    """Let a node meet one peer after the other; return the median of what `meet` tells.
+    node: NodeProcess, counts: Counts, meet: Callable[[NodeProcess], Took], *, is_tls: bool
+) -> list[Took]:
+    """Let a node meet one peer after the other; return what `meet` tells.
 
     The peers have loaded what a first session needs: they met a companion, which is gone.
     """
-    found: list[float] = []
+    found: list[Took] = []
     while (missing := counts.connects - len(found)) > 0:
         count = min(missing, PEERS_AT_ONCE)
         options = {"is_tls": is_tls, "is_discovering": False}
@@ -80,38 +93,56 @@ def _later(
                 found.append(meet(peer))
                 peer.kill()
                 node.ask("wait_peer", peer=peer.node_id, is_online=False)
-    return statistics.median(found)
+    return found
 
 
-def _connect(client: NodeProcess, server: NodeProcess) -> tuple[float, float]:
-    before = client.agent_cpu_s(), server.agent_cpu_s()
+def _connect(client: NodeProcess, server: NodeProcess) -> Both:
+    sides = client, server
+    is_ours = not client.contestant.is_published
+    if is_ours:
+        before = [float(each.ask("time_session")["agent_cpu_s"]) for each in sides]
+    else:
+        before = [each.agent_cpu_s() for each in sides]
     client.connect_to(server)
+    up = [each.ask("session_time")["agent_cpu_s"] if is_ours else None for each in sides]
     time.sleep(SETTLE_S)
-    after = client.agent_cpu_s(), server.agent_cpu_s()
-    return (after[0] - before[0]) * 1e3, (after[1] - before[1]) * 1e3
+    after = [each.agent_cpu_s() for each in sides]
+    one, other = (
+        Took(None if when_up is None else when_up - at_first, at_last - at_first)
+        for at_first, when_up, at_last in zip(before, up, after, strict=True)
+    )
+    return one, other
 
 
-def _resume(client: NodeProcess, server: NodeProcess) -> tuple[float, float]:
+def _resume(client: NodeProcess, server: NodeProcess) -> Both:
     """Let the dialling end come again by itself, for it knows then whom to expect."""
     client.ask("watch", peer=server.node_id)
     server.ask("watch", peer=client.node_id)
     server.tell("resumed")
     client.ask("drop", peer=server.node_id)
     sides = client.ask("resumed"), server.answer()
-    return sides[0]["cpu_s"] * 1e3, sides[1]["cpu_s"] * 1e3
+    one, other = (Took(side["up_s"], side["settled_s"]) for side in sides)
+    return one, other
 
 
-def _median(pairs: list[tuple[float, float]]) -> tuple[float, float]:
-    return statistics.median(one for one, _ in pairs), statistics.median(
-        other for _, other in pairs
+def _figures(prefix: str, client: list[Took], server: list[Took]) -> Figures:
+    """Return the medians in milliseconds."""
+    figures = _sides(
+        prefix,
+        statistics.median(took.settled_s for took in client),
+        statistics.median(took.settled_s for took in server),
     )
+    up = [[took.up_s for took in side if took.up_s is not None] for side in (client, server)]
+    if all(up):
+        figures |= _sides(f"{prefix}.up", *map(statistics.median, up))
+    return figures
 
 
-def _sides(prefix: str, sides: tuple[float, float]) -> Figures:
+def _sides(prefix: str, client_s: float, server_s: float) -> Figures:
     return {
-        f"{prefix}.client": sides[0],
-        f"{prefix}.server": sides[1],
-        f"{prefix}.both": sum(sides),
+        f"{prefix}.client": client_s * 1e3,
+        f"{prefix}.server": server_s * 1e3,
+        f"{prefix}.both": (client_s + server_s) * 1e3,
     }
 
 

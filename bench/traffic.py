@@ -90,10 +90,27 @@ def round_trip(contestant: Contestant, counts: Counts) -> Figures:
             durable = live = _round_trips(asker, answerer, counts.round_trips)
         if not contestant.is_published:
             live = _round_trips(asker, answerer, counts.round_trips, is_live=True)
-    return {
-        **{f"round_trip.durable.{name}": value for name, value in durable.items()},
-        **{f"round_trip.live.{name}": value for name, value in live.items()},
-    }
+            on_loop = _round_trips_on_loop(asker, answerer, counts.round_trips)
+            return {
+                **_of_trips("durable", durable),
+                **_of_trips("live", live),
+                **_of_trips("loop", on_loop),
+            }
+    return {**_of_trips("durable", durable), **_of_trips("live", live)}
+
+
+def _of_trips(kind: str, figures: Figures) -> Figures:
+    return {f"round_trip.{kind}.{name}": value for name, value in figures.items()}
+
+
+def _round_trips_on_loop(asker: NodeProcess, answerer: NodeProcess, count: int) -> Figures:
+    """Live messages between `async def` handlers, which need no change of threads."""
+    for each in (asker, answerer):
+        each.ask("handle_on_loop")
+    before = asker.cpu_s() + answerer.cpu_s()
+    answer = asker.ask("round_trips_on_loop", target=answerer.node_id, size=64, count=count)
+    cpu_s = asker.cpu_s() + answerer.cpu_s() - before
+    return _trips(answer["seconds"], cpu_s)
 
 
 def _round_trips(
@@ -114,7 +131,11 @@ def _round_trips(
         patience_s=patience_s,
     )
     cpu_s = asker.cpu_s() + answerer.cpu_s() - before
-    took = sorted(answer["seconds"])
+    return _trips(answer["seconds"], cpu_s)
+
+
+def _trips(seconds: list[float], cpu_s: float) -> Figures:
+    took, count = sorted(seconds), len(seconds)
     return {
         "p50": statistics.median(took) * 1e3,
         "p90": took[min(len(took) - 1, int(len(took) * 0.9))] * 1e3,

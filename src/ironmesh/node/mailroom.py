@@ -190,9 +190,9 @@ class Mailroom:
 
     def _fit_live(self, via: NodeId, messages: Sequence[Message]) -> Sequence[Message]:
         """Take what there is room for; return the rest."""
-        name_of = cache(self._name_of)
         room = max(0, MAX_LIVE - self._live)
         fitting = messages[:room]
+        name_of = cache(self._name_of) if len(fitting) > 1 else self._name_of
         if fitting:
             self._live += len(fitting)
             self._ready.extend(
@@ -279,7 +279,7 @@ class Mailroom:
     # --- Handlers ----------------------------------------------------------------------------
 
     def _queue(self, rows: Sequence[InboxRow]) -> None:
-        name_of = cache(self._name_of)
+        name_of = cache(self._name_of) if len(rows) > 1 else self._name_of
         for row in rows:
             source_name = name_of(row.message.source, row.via)
             event = MessageReceived(
