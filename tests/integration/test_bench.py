@@ -43,15 +43,19 @@ def test_a_burst_counts_what_the_handler_saw() -> None:
 def test_every_other_measurement_gives_its_figures() -> None:
     found = round_trip(OURS, TINY) | enqueue(OURS, TINY) | commands(OURS) | start(OURS)
     assert all(value > 0 for value in found.values())
-    wanted = {f"round_trip.{kind}.{part}" for kind in ("live", "durable") for part in PARTS}
+    kinds = ("loop", "live", "durable")
+    wanted = {f"round_trip.{kind}.{part}" for kind in kinds for part in PARTS}
     assert wanted | {"enqueue.rate", "version.cpu", "help.cpu", "start.wall"} <= set(found)
 
 
 @pytest.mark.timeout(180)
 def test_connects_are_measured_at_both_ends() -> None:
     figures = connect(OURS, TINY, is_tls=True)
-    assert len(figures) == 7
+    assert len(figures) == 13
     assert all(value > 0 for value in figures.values())
+    for end in ("later.client", "later.server", "resumed.client", "resumed.server"):
+        kind, side = end.split(".")
+        assert figures[f"connect.tls.{kind}.up.{side}"] <= figures[f"connect.tls.{end}"]
 
 
 def test_the_bare_handshake_is_measured_full_and_resumed() -> None:
