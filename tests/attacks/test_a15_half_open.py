@@ -62,6 +62,7 @@ async def flood(bob: Live) -> AsyncIterator[asyncio.subprocess.Process]:
         half_open.__file__,
         *map(str, bob.endpoint),
         str(WANTED),
+        str(PLACES),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
