@@ -190,22 +190,26 @@ class Run:
         """Run until every connected pair has a way; give how long that took."""
         while self.engine.now < start + PATIENCE_S:
             self.engine.run_until(self.engine.now + STEP_S)
-            yield f"{what}: {self.engine.now:.0f} s of virtual time, {self._ways()}"
-            if self._looks_routed() and is_routed(self.mesh):
+            lacking = self._lacking()
+            yield (
+                f"{what}: {self.engine.now:.0f} s of virtual time, {self._ways()} ways, "
+                f"{lacking} nodes lack some"
+            )
+            if not lacking and is_routed(self.mesh):
                 return self.engine.now - start
         return None
 
-    def _looks_routed(self) -> bool:
-        """Tell, without following any way, whether it is worth looking at them all."""
+    def _lacking(self) -> int:
+        """Return how many live nodes lack a way, as far as they know: no way is followed."""
         nodes = self.mesh.nodes
         dead = frozenset(node.number for node in nodes if not node.is_alive)
+        lacking = 0
         for part in self.mesh.topology.components(dead):
             ids = {nodes[number].id for number in part}
             for number in part:
                 node = nodes[number]
-                if node.reached < len(part) - 1 or not node.lost.isdisjoint(ids):
-                    return False
-        return True
+                lacking += node.reached < len(part) - 1 or not node.lost.isdisjoint(ids)
+        return lacking
 
     def _pass(self, seconds: float, what: str) -> Iterator[str]:
         end = self.engine.now + seconds
@@ -213,10 +217,9 @@ class Run:
             self.engine.run_until(min(end, self.engine.now + 10 * STEP_S))
             yield f"{what}: {self.engine.now:.0f} s of virtual time"
 
-    def _ways(self) -> str:
-        alive = [node for node in self.mesh.nodes if node.is_alive]
-        wanted = len(alive) * (len(alive) - 1)
-        return f"{sum(node.reached for node in alive)} of {wanted} ways"
+    def _ways(self) -> int:
+        """Return how many ways live nodes know, also to nodes that stopped a moment ago."""
+        return sum(node.reached for node in self.mesh.nodes)
 
     def _sent(self) -> int:
         """Return what a node sent so far, on average."""
