@@ -66,7 +66,7 @@ bench: $(BENCH) $(PUBLISHED) ## Measure against the published node and write doc
 mutations: $(DEV) $(PROJECT) ## Take checks out of a copy, one by one, and see the attack tests fail
 	@$(PY) scripts/mutations.py $(ARGS)
 
-sim-large: $(PROJECT) ## Simulate a mesh of 5,000 nodes (hours, and 16 GB of memory)
+sim-large: $(PROJECT) ## Simulate a mesh of 5,000 nodes (two hours, and 18 GB of memory)
 	@$(PY) -m ironmesh simulate --nodes 5000 --degree 9.5 --delay 2 --rest 0 $(ARGS)
 
 test-matrix: $(MATRIX:%=unit-%) ## Unit tests on every Python 3.11 to 3.13 of this machine
