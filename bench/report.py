@@ -40,6 +40,9 @@ def _remarks(results: Results) -> list[str]:
         remarks.append(
             f"Load average over one minute: {min(results.load):.1f} to {max(results.load):.1f}."
         )
+    if results.million_ms:
+        least, most = min(results.million_ms), max(results.million_ms)
+        remarks.append(f"A million additions took {least:.0f} to {most:.0f} ms.")
     if results.left_out:
         remarks.append("Left out: " + "; ".join(results.left_out) + ".")
     return [line for remark in remarks for line in (remark, "")][:-1]

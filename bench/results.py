@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -118,6 +119,8 @@ class Results:
     """Why a figure is missing, for people."""
     load: list[float] = field(default_factory=list)
     """The load average of one minute at the start of each round, and at the end."""
+    million_ms: list[float] = field(default_factory=list)
+    """What a million additions took then: on a shared host the same processor is not always as fast."""
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     """Where the CPU of a message of ours goes; see `bench.stages`."""
 
@@ -153,7 +156,8 @@ class Results:
         return statistics.median(ratios) if ratios else None
 
     def note_load(self) -> None:
-        """Note how busy the machine is."""
+        """Note how busy the machine is, and how fast."""
+        self.million_ms.append(round(_million_ms(), 1))
         if hasattr(os, "getloadavg"):
             self.load.append(round(os.getloadavg()[0], 2))
 
@@ -175,6 +179,13 @@ def machine_facts() -> dict[str, str]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
     }
     return {name: fact for name, fact in facts.items() if fact}
+
+
+def _million_ms() -> float:
+    began, total = time.process_time(), 0
+    for number in range(1_000_000):
+        total += number
+    return (time.process_time() - began) * 1e3
 
 
 def _processor_model() -> str:

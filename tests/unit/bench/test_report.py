@@ -63,7 +63,15 @@ def test_what_was_not_measured_is_no_row_and_what_is_missing_is_said() -> None:
 def test_how_busy_the_machine_was_is_said() -> None:
     found = results()
     found.load = [0.4, 3.2, 1.0]
+    found.million_ms = [65.2, 154.4]
     assert "Load average over one minute: 0.4 to 3.2." in markdown(found)
+    assert "A million additions took 65 to 154 ms." in markdown(found)
+
+
+def test_the_speed_of_the_machine_is_measured() -> None:
+    found = results()
+    found.note_load()
+    assert found.million_ms[0] > 0
 
 
 def test_rows_have_keys_of_their_own() -> None:
