@@ -120,7 +120,7 @@ class Results:
     load: list[float] = field(default_factory=list)
     """The load average of one minute at the start of each round, and at the end."""
     million_ms: list[float] = field(default_factory=list)
-    """What a million additions took then: on a shared host the same processor is not always as fast."""
+    """What a million additions took then: on a shared host a processor is not always as fast."""
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     """Where the CPU of a message of ours goes; see `bench.stages`."""
 
