@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,18 @@ class HomePath(click.Path):
             return path.expanduser()
         except RuntimeError:
             self.fail(f"{str(path)!r} names a home directory that does not exist", param, ctx)
+
+
+class NumberRange(click.FloatRange):
+    """A number between bounds; `nan` is none, although no bound excludes it."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number that it could be", param, ctx)
+        return number
 
 
 def home_option(function: Function) -> Function:

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from ironmesh.cli.options import connect, node_options
+from ironmesh.cli.options import NumberRange, connect, node_options
 from ironmesh.cli.output import print_json, who
 from ironmesh.control.api import PingView
 from ironmesh.control.client import ControlClient
@@ -24,7 +24,7 @@ MAX_TIMEOUT_S: Final = 20.0
 @click.option(
     "--interval",
     "interval_s",
-    type=click.FloatRange(0.2),
+    type=NumberRange(0.2),
     default=1.0,
     show_default=True,
     help="Seconds between two.",
@@ -32,7 +32,7 @@ MAX_TIMEOUT_S: Final = 20.0
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(0.1, MAX_TIMEOUT_S),
+    type=NumberRange(0.1, MAX_TIMEOUT_S),
     default=5.0,
     show_default=True,
     help="Seconds that each answer may take.",

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from ironmesh.cli.options import HomePath
+from ironmesh.cli.options import HomePath, NumberRange
 from ironmesh.cli.output import print_json, size
 from ironmesh.sim.picture import draw
 from ironmesh.sim.scenario import Report, Run, Scenario
@@ -54,7 +54,7 @@ class Share(click.ParamType[float]):
 @click.option("--topology", type=click.Choice(list(SHAPES)), default="geometric", show_default=True)
 @click.option(
     "--degree",
-    type=click.FloatRange(1, 64),
+    type=NumberRange(1, 64),
     default=DEGREE,
     show_default=True,
     help="Links of a node, on average, where the topology leaves it open.",
@@ -78,7 +78,7 @@ class Share(click.ParamType[float]):
 @click.option(
     "--delay",
     "slowest_ms",
-    type=click.FloatRange(1, 10_000),
+    type=NumberRange(1, 10_000),
     default=10.0,
     show_default=True,
     help="Milliseconds that the slowest link takes; the fastest takes 1.",
@@ -86,7 +86,7 @@ class Share(click.ParamType[float]):
 @click.option(
     "--rest",
     "rest_s",
-    type=click.FloatRange(0, 86_400),
+    type=NumberRange(0, 86_400),
     default=600.0,
     show_default=True,
     help="Seconds in which it comes to rest, and as many in which its traffic is counted; "

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from ironmesh.cli.options import connect, node_options
+from ironmesh.cli.options import NumberRange, connect, node_options
 from ironmesh.cli.output import print_json, who
 from ironmesh.cli.progress import working
 from ironmesh.control.mesh_views import HopView, TraceView
@@ -29,7 +29,7 @@ _OUTCOMES: Final = {
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(0.1, MAX_TIMEOUT_S),
+    type=NumberRange(0.1, MAX_TIMEOUT_S),
     default=5.0,
     show_default=True,
     help="Seconds that all answers may take.",

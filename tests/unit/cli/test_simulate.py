@@ -56,6 +56,13 @@ def test_what_is_no_share_is_refused(loss: str, capsys) -> None:
     assert "5% or 0.05" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--delay", "--rest", "--degree"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "much"])
+def test_what_is_no_number_is_refused(option: str, value: str, capsys) -> None:
+    assert run([*SMALL, option, value]) == 2
+    assert option in capsys.readouterr().err
+
+
 def test_a_topology_that_does_not_exist_is_refused(capsys) -> None:
     assert run(["simulate", "--topology", "star"]) == 2
     capsys.readouterr()
