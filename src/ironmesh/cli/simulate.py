@@ -114,6 +114,8 @@ def simulate_command(
     It starts, rests, loses some of its nodes at once, and is repaired. No network is touched.
     Ends with exit code 1 if a connected pair of nodes is left without a way.
     """
+    if plot is not None:
+        plot.open("ab").close()  # a run may take hours: what cannot be written is said before
     run = Run(
         Scenario(
             nodes=nodes,
@@ -130,21 +132,22 @@ def simulate_command(
     )
     _watch(run)
     report = run.report()
-    if plot is not None:
-        weights = run.sent_before if run.rest_rates is None else run.rest_rates
-        picture = draw(run.mesh.topology, weights, run.failed, _caption(report))
-        plot.write_text(picture, encoding="utf-8")
     if as_json:
         print_json(report)
     else:
         click.echo("\n".join(_lines(report)))
+    if plot is not None:
+        weights = run.sent_before if run.rest_rates is None else run.rest_rates
+        picture = draw(run.mesh.topology, weights, run.failed, _caption(report))
+        plot.write_text(picture, encoding="utf-8")
     return EXIT_NOT_ROUTED if None in (report.converged_s, report.repaired_s) else 0
 
 
 def _watch(run: Run) -> None:
     """Go through the run; say on a terminal how far it is.
 
-    It makes millions of small things that live to its end: looking for garbage only costs time.
+    It makes millions of small things that live to its end: looking for garbage only costs time,
+    then and when the process ends.
     """
     start = time.monotonic()
     shows = sys.stderr is not None and sys.stderr.isatty()
@@ -155,6 +158,7 @@ def _watch(run: Run) -> None:
                 sys.stderr.write(f"{_ERASE}{what}")
                 sys.stderr.flush()
     finally:
+        gc.freeze()
         gc.enable()
     if shows:
         sys.stderr.write(_ERASE)

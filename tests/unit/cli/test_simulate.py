@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,13 @@ import pytest
 from ironmesh.cli.app import run
 
 SMALL = ["simulate", "--nodes", "12", "--seed", "4"]
+
+
+@pytest.fixture(autouse=True)
+def _thaw() -> Iterator[None]:
+    """Let what a simulation kept from the garbage collector be collected: this process goes on."""
+    yield
+    gc.unfreeze()
 
 
 def test_it_says_how_a_mesh_starts_rests_and_is_repaired(capsys) -> None:
@@ -48,6 +57,23 @@ def test_it_draws_the_mesh(tmp_path: Path, capsys) -> None:
     target = tmp_path / "mesh.svg"
     assert run([*SMALL, "--plot", str(target)]) == 0
     assert target.read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_a_picture_that_cannot_be_written_is_said_before_anything_is_run(
+    tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr("ironmesh.cli.simulate.Run", None)
+    for target in (tmp_path, tmp_path / "nowhere" / "mesh.svg"):
+        assert run([*SMALL, "--plot", str(target)]) == 1
+        assert str(target) in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
+def test_figures_are_told_although_the_disk_is_full_for_the_picture(capsys) -> None:
+    assert run([*SMALL, "--rest", "0", "--plot", "/dev/full"]) == 1
+    told = capsys.readouterr()
+    assert "circles" in told.out
+    assert "No space left" in told.err
 
 
 @pytest.mark.parametrize("loss", ["5", "100%", "-1%", "much"])
